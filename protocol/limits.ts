@@ -1,0 +1,59 @@
+/**
+ * A limit on everything that crosses a wire or a disk between two parts, in one place.
+ * Units are in the names: Ms milliseconds, Bytes bytes, Max an inclusive upper bound.
+ */
+export const limits = {
+  // identifiers and text
+  slugLengthMax: 63,
+  labelsMax: 64,
+  selectorTermsMax: 32,
+  reasonLengthMax: 500,
+  // envelopes and messages
+  envelopeBytesMax: 256 * 1024,
+  mqttMessageBytesMax: 128 * 1024,
+  httpBodyBytesMax: 1024 * 1024,
+  ingestBodyBytesMax: 8 * 1024 * 1024,
+  ingestBatchMax: 500,
+  trustKeysMax: 32,
+  // releases
+  manifestBytesMax: 128 * 1024,
+  deliveryIndexBytesMax: 32 * 1024 * 1024,
+  listingBytesMax: 32 * 1024 * 1024,
+  componentsMax: 64,
+  healthChecksMax: 64,
+  filesPerTreeMax: 100_000,
+  fileBytesMax: 64 * 1024 * 1024 * 1024,
+  pathBytesMax: 1024,
+  uploadsPerRequestMax: 500,
+  downloadsPerRequestMax: 200,
+  urlLifeMs: 15 * 60_000,
+  // sites
+  sitesMax: 100_000,
+  nodesPerSiteMax: 64,
+  windowsPerSiteMax: 16,
+  freezesPerSiteMax: 32,
+  claimLifeMs: 24 * 3_600_000,
+  // rollouts
+  wavesMax: 32,
+  stepsPerTickMax: 500,
+  retriesMax: 10,
+  rolloutsPerTickMax: 50,
+  standingPerSiteMax: 50,
+  grantMarginMs: 60_000,
+  casAttemptsMax: 3,
+  // directives
+  commandLifeMs: 10 * 60_000,
+  dispatchBatchMax: 1000,
+  // scripts and checks run at a site
+  scriptMs: 24 * 3_600_000,
+  outputBytesMax: 64 * 1024,
+  // agent
+  spoolReportsMax: 4096,
+  journalStartsMax: 5,
+  rememberedCommandsMax: 256,
+  agentClockSkewMs: 5 * 60_000,
+  // HTTP
+  pageSizeMax: 500,
+  pageSizeDefault: 50,
+  idempotencyLifeMs: 24 * 3_600_000,
+} as const
