@@ -1,0 +1,99 @@
+import { createClient, LibsqlError, type Client, type InStatement, type InValue, type ResultSet } from '@libsql/client'
+import { drizzle, type LibSQLDatabase } from 'drizzle-orm/libsql'
+
+/** One SQL statement with its arguments; drizzle's `toSQL()` gives `params`, which `statement` takes over. */
+export type Statement = { sql: string; args: InValue[] }
+
+/** The value that must still be what was read: `sql` selects one value, and `is` is what it was. */
+export type Guard = Statement & { is: InValue }
+
+/** The world moved on between the read and the write: nothing was written. Read again. */
+export class GuardLost extends Error {
+  constructor() {
+    super('a guard of the batch was lost: nothing was written')
+    this.name = 'GuardLost'
+  }
+}
+
+/** libSQL by URL: `:memory:`, `file:…`, `http(s)://…` (sqld, Turso). Reads go through `orm`, writes through `write`. */
+export interface Database {
+  orm: LibSQLDatabase
+  /** All statements or none, provided all guards hold. Rejects with GuardLost when one does not. One round trip. */
+  write(statements: readonly Statement[], guards?: readonly Guard[]): Promise<readonly ResultSet[]>
+  /** Several statements of one text, outside any batch: migrations and nothing else. */
+  script(sql: string): Promise<void>
+  close(): void
+}
+
+const busyAttemptsMax = 5
+
+const isLocal = (url: string): boolean => url === ':memory:' || url.startsWith('file:')
+const isBusy = (error: unknown): boolean => error instanceof LibsqlError && error.code.startsWith('SQLITE_BUSY')
+// over HTTP the extended code is missing, so the name that our own schema gives the constraint has to tell
+const isGuard = (error: unknown): boolean => error instanceof LibsqlError && error.code.startsWith('SQLITE_CONSTRAINT') && error.message.includes('guard_lost')
+
+export function statement(query: { toSQL(): { sql: string; params: unknown[] } }): Statement {
+  const { sql, params } = query.toSQL()
+  return { sql, args: params as InValue[] }
+}
+
+/** Opens a database. In one process a file must be opened once: one connection, one lock, so that SQLITE_BUSY cannot arise here. */
+export async function openDatabase(url: string, authToken?: string): Promise<Database> {
+  const local = isLocal(url)
+  const open = async (): Promise<Client> => {
+    const client = createClient({ url, authToken, concurrency: local ? 1 : 20 })
+    if (local) for (const pragma of ['journal_mode=WAL', 'synchronous=NORMAL', 'foreign_keys=ON', 'temp_store=MEMORY', 'cache_size=-32768']) await client.execute(`PRAGMA ${pragma}`)
+    return client
+  }
+  let client = await open()
+  let tail: Promise<unknown> = Promise.resolve()
+  let sinceYield = 0
+
+  /** A connection that has seen BUSY cannot be trusted again (libsql 0.5: its statement is not reset). */
+  async function attempt<T>(work: (client: Client) => Promise<T>): Promise<T> {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await work(client)
+      } catch (error) {
+        if (!isBusy(error) || tries === busyAttemptsMax) throw error
+        if (local) {
+          client.close()
+          client = await open()
+        }
+        await new Promise((resolve) => setTimeout(resolve, 10 * tries))
+      }
+    }
+  }
+
+  /** Local statements run one after the other, and let the event loop turn now and then: native statements are freed only then. */
+  function queued<T>(work: (client: Client) => Promise<T>): Promise<T> {
+    if (!local) return attempt(work)
+    const result = tail.then(async () => {
+      if (++sinceYield % 50 === 0) await new Promise((resolve) => setImmediate(resolve))
+      return attempt(work)
+    })
+    tail = result.catch(() => undefined)
+    return result
+  }
+
+  const facade = {
+    execute: (input: InStatement) => queued((c) => c.execute(input)),
+    batch: (inputs: InStatement[], mode?: 'read' | 'write' | 'deferred') => queued((c) => c.batch(inputs, mode ?? 'read')),
+  } as unknown as Client
+
+  return {
+    orm: drizzle(facade),
+    async write(statements, guards = []) {
+      const held = guards.map((guard): InStatement => ({ sql: `INSERT INTO guard (held) SELECT 0 WHERE (${guard.sql}) IS NOT ?`, args: [...guard.args, guard.is] }))
+      try {
+        const results = await queued((c) => c.batch([...held, ...statements], 'write'))
+        return results.slice(held.length)
+      } catch (error) {
+        if (isGuard(error)) throw new GuardLost()
+        throw error
+      }
+    },
+    script: (sql) => queued((c) => c.executeMultiple(sql)),
+    close: () => client.close(),
+  }
+}

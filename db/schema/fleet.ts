@@ -1,0 +1,77 @@
+import { index, integer, primaryKey, sqliteTable, text } from 'drizzle-orm/sqlite-core'
+import type { DeploymentId, Position, ReleaseRef } from '../../protocol/ids.ts'
+import type { Labels } from '../../protocol/labels.ts'
+import type { AttemptReport, NodeReport } from '../../protocol/reports.ts'
+import type { Presence, Severity, SiteState } from '../../protocol/states.ts'
+import type { Freeze, Window } from '../../protocol/time.ts'
+
+/** One row a site: what the operator decided about it, and what it last said. `version` guards operators' changes only. */
+export const site = sqliteTable(
+  'site',
+  {
+    id: text().primaryKey(),
+    labels: text({ mode: 'json' }).$type<Labels>().notNull(),
+    timeZone: text('time_zone').notNull(),
+    windows: text({ mode: 'json' }).$type<Window[]>().notNull(),
+    freezes: text({ mode: 'json' }).$type<Freeze[]>().notNull(),
+    state: text().$type<SiteState>().notNull(),
+    version: integer().notNull(),
+    createdMs: integer('created_ms').notNull(),
+    // identity
+    incarnation: integer().notNull(),
+    publicKey: text('public_key'),
+    claimHash: text('claim_hash'),
+    claimExpiresMs: integer('claim_expires_ms'),
+    // presence, from hello and gone
+    presence: text().$type<Presence>().notNull(),
+    connectionId: text('connection_id'),
+    bootId: text('boot_id'),
+    helloSeq: integer('hello_seq').notNull(),
+    lastSeenMs: integer('last_seen_ms'),
+    // what it said of itself
+    agentVersion: text('agent_version'),
+    architecture: text(),
+    protocolMax: integer('protocol_max'),
+    clockTrusted: integer('clock_trusted', { mode: 'boolean' }),
+    running: text({ mode: 'json' }).$type<ReleaseRef>(),
+    previous: text({ mode: 'json' }).$type<ReleaseRef>(),
+    runningSeq: integer('running_seq').notNull(),
+    staged: text(),
+    attempt: text({ mode: 'json' }).$type<AttemptReport>(),
+    nodes: text({ mode: 'json' }).$type<NodeReport[]>().notNull(),
+    inventory: text({ mode: 'json' }).$type<Record<string, string>>().notNull(),
+    inventorySeq: integer('inventory_seq').notNull(),
+    held: text({ mode: 'json' }).$type<Position>(),
+    // directives: the newest position given out, and what the site should run
+    epoch: integer().notNull(),
+    generation: integer().notNull(),
+    desired: text({ mode: 'json' }).$type<ReleaseRef>(),
+    desiredDeployment: text('desired_deployment').$type<DeploymentId>(),
+    desiredEpoch: integer('desired_epoch').notNull(),
+    desiredGeneration: integer('desired_generation').notNull(),
+  },
+  (t) => [
+    // the console's and the CLI's filter; most sites are online, so the others are found quickly
+    index('site_presence').on(t.presence, t.id),
+  ],
+)
+export type SiteRow = typeof site.$inferSelect
+
+/** A fault condition that stands until it clears; cleared ones keep their row for the record. */
+export const alarm = sqliteTable(
+  'alarm',
+  {
+    siteId: text('site_id').notNull(),
+    alarmId: text('alarm_id').notNull(),
+    entity: text().notNull(),
+    severity: text().$type<Severity>().notNull(),
+    text: text().notNull(),
+    gating: integer({ mode: 'boolean' }).notNull(),
+    raisedMs: integer('raised_ms').notNull(),
+    clearedMs: integer('cleared_ms'),
+    /** The report it came from; 0 for one raised by hand. */
+    seq: integer().notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.siteId, t.alarmId, t.entity] })],
+)
+export type AlarmRow = typeof alarm.$inferSelect
