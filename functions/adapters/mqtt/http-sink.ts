@@ -1,0 +1,38 @@
+import { toBase64 } from '../../../protocol/bytes.ts'
+import { operationContracts } from '../../../protocol/http/operations.ts'
+import type { Log } from '../../ports/log.ts'
+import type { IncomingMessage, ReportSink } from './batch-reports.ts'
+
+const contract = operationContracts.ingest
+
+/**
+ * Hands reports to a controller over HTTPS, with a token of the role `ingest`. Rejects while the controller cannot be
+ * reached or does not let it in, so that the batch comes again. A message that the controller can never take (not of the
+ * contract's form) is dropped with a word in the log; it must not stop those behind it.
+ */
+export function createHttpSink(options: { controllerUrl: string; token: string; log: Log; timeoutMs?: number }): ReportSink {
+  const { token, log, timeoutMs = 30_000 } = options
+  const url = `${options.controllerUrl.replace(/\/+$/, '')}${contract.path}`
+
+  async function post(messages: readonly IncomingMessage[]): Promise<number> {
+    const body = JSON.stringify({ messages: messages.map(({ topic, payload }) => ({ topic, payload: toBase64(payload) })) })
+    const response = await fetch(url, { method: 'POST', headers: { 'authorization': `Bearer ${token}`, 'content-type': 'application/json' }, body, signal: AbortSignal.timeout(timeoutMs) })
+    const text = await response.text()
+    if (response.ok) {
+      const answer = contract.response.parse(JSON.parse(text))
+      for (const { index, reason } of answer.refused) log.write('warn', 'report.refused', { topic: messages[index]?.topic, reason })
+    }
+    return response.status
+  }
+
+  return async function sink(messages): Promise<void> {
+    const status = await post(messages)
+    if (status === contract.status) return
+    const isMalformed = status === 400 || status === 413 || status === 422
+    if (!isMalformed) throw new Error(`the controller answered ${status} to POST ${contract.path}`)
+    if (messages.length === 1) return log.write('error', 'report.dropped', { topic: messages[0]!.topic, sizeBytes: messages[0]!.payload.length, status })
+    const half = messages.length >> 1
+    await sink(messages.slice(0, half))
+    await sink(messages.slice(half))
+  }
+}

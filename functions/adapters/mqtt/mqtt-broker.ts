@@ -1,0 +1,100 @@
+import { toHex } from '../../../protocol/bytes.ts'
+import type { Crypto } from '../../../protocol/crypto.ts'
+import { SiteId, type FleetId } from '../../../protocol/ids.ts'
+import type { Broker, BrokerCredentials, OutgoingMessage } from '../../ports/broker.ts'
+import type { Ids } from '../../ports/ids.ts'
+import type { Log } from '../../ports/log.ts'
+import { brokerCredentials } from '../broker-password.ts'
+import { openConnection, type BrokerAccess, type MqttLink } from './open-connection.ts'
+
+/** Where the broker keeps who may connect; for brokers that are told by somebody else it is left out. */
+export type BrokerRegistrar = { admit(credentials: BrokerCredentials): Promise<void>; expel(site: string): Promise<void> }
+
+export type MqttBrokerOptions = BrokerAccess & {
+  fleet: FleetId
+  ingestSecret: Uint8Array
+  crypto: Crypto
+  ids: Ids
+  log: Log
+  /** How sites reach the broker, which may differ from how the controller does. */
+  sitesUrl: string
+  registrar?: BrokerRegistrar
+  /** One connection for each call instead of one that is kept: for Workers, where none outlives its request. */
+  perCall?: boolean
+  /** For connecting, and again for the publishing of one call. */
+  timeoutMs?: number
+}
+
+const inFlightMax = 100
+
+/** Any MQTT broker by its URL. What the broker has not acknowledged in time is left out of the answer, and so tried again. */
+export function createMqttBroker(options: MqttBrokerOptions): Broker & { close(): Promise<void> } {
+  const { fleet, crypto, ingestSecret, log, registrar, perCall = false, timeoutMs = 10_000 } = options
+  let kept: Promise<MqttLink> | null = null
+
+  function open(): Promise<MqttLink> {
+    if (!perCall && kept !== null) return kept
+    const opening = openConnection(options, `${fleet}-controller-${toHex(options.ids.secret(6))}`, timeoutMs)
+    if (perCall) return opening
+    const forget = (): void => {
+      if (kept === opening) kept = null
+    }
+    kept = opening
+    opening.then(({ gone }) => gone.then(forget), forget)
+    return opening
+  }
+
+  const end = async ({ client, gone }: MqttLink): Promise<void> => {
+    client.end(false)
+    if (!(await within(gone, 1000))) client.end(true)
+  }
+
+  return {
+    async publish(messages) {
+      if (messages.length === 0) return new Set()
+      const link = await open().catch((error: unknown) => log.write('warn', 'broker.unreachable', { detail: error instanceof Error ? error.message : String(error) }))
+      if (link === undefined) return new Set()
+      const acknowledged = new Set<string>()
+      const inTime = await within(Promise.race([publishAll(link, messages, acknowledged), link.gone]), timeoutMs)
+      // a connection that does not answer is worth nothing, and would answer the next call no better
+      if (!inTime) link.client.end(true)
+      else if (perCall) await end(link)
+      return new Set(acknowledged)
+    },
+    async admit(site, incarnation) {
+      const credentials = await brokerCredentials(crypto, ingestSecret, fleet, SiteId.parse(site), incarnation, options.sitesUrl)
+      await registrar?.admit(credentials)
+      return credentials
+    },
+    async expel(site) {
+      await registrar?.expel(site)
+    },
+    async close() {
+      const link = await kept?.catch(() => undefined)
+      if (link !== undefined) await end(link)
+    },
+  }
+}
+
+/** In the order given, a bounded number at a time. */
+async function publishAll({ client }: MqttLink, messages: readonly OutgoingMessage[], acknowledged: Set<string>): Promise<void> {
+  const queue = messages.values()
+  const work = async (): Promise<void> => {
+    for (const { key, topic, payload, retain } of queue) {
+      const sent = await client.publishAsync(topic, payload as Buffer, { qos: 1, retain }).then(() => true, () => false)
+      if (sent) acknowledged.add(key)
+    }
+  }
+  await Promise.all(Array.from({ length: Math.min(inFlightMax, messages.length) }, work))
+}
+
+/** Whether `work` ended within the time; it is not stopped. */
+async function within(work: Promise<unknown>, spanMs: number): Promise<boolean> {
+  let timer: ReturnType<typeof setTimeout> | undefined
+  const timeUp = new Promise<false>((resolve) => (timer = setTimeout(() => resolve(false), spanMs)))
+  try {
+    return await Promise.race([work.then(() => true), timeUp])
+  } finally {
+    clearTimeout(timer)
+  }
+}

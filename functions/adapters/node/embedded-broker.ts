@@ -1,0 +1,154 @@
+import { createServer, type AddressInfo, type Socket } from 'node:net'
+import { Aedes, type AuthenticateError, type Client, type PublishPacket } from 'aedes'
+import { equalBytes } from '../../../protocol/bytes.ts'
+import type { Crypto } from '../../../protocol/crypto.ts'
+import { SiteId, type FleetId } from '../../../protocol/ids.ts'
+import { limits } from '../../../protocol/limits.ts'
+import { rollCallTopic, sitePublications, siteSubscriptions } from '../../../protocol/topics.ts'
+import { brokerCredentials, brokerPassword } from '../broker-password.ts'
+import { createReportBatcher, type ReportBatcher, type ReportSink, type ReportSubscriber } from '../mqtt/batch-reports.ts'
+import type { Broker, OutgoingMessage } from '../../ports/broker.ts'
+import type { Log } from '../../ports/log.ts'
+import { measurePackets } from './measure-packets.ts'
+
+export type EmbeddedBrokerOptions = {
+  fleet: FleetId
+  ingestSecret: Uint8Array
+  crypto: Crypto
+  log: Log
+  /** Where it listens; port 0 takes a free one. */
+  host: string
+  port: number
+  /** How agents reach it; null: under the address it listens on. */
+  sitesUrl: string | null
+  /** Which incarnation of a site has access now; null for none. Asked at each connect. */
+  incarnationOf(site: SiteId): Promise<number | null>
+}
+
+export type EmbeddedBroker = Broker & {
+  url: string
+  createSubscriber(sink: ReportSink): ReportSubscriber
+  close(): Promise<void>
+}
+
+type Connection = { client: Client; incarnation: number }
+
+const inFlightMax = 50
+const drainMs = 10_000
+const connectMs = 10_000
+/** A message as long as may be, with its topic and header. */
+const packetBytesMax = limits.mqttMessageBytesMax + 1024
+
+/**
+ * An MQTT 3.1.1 broker inside this process, for one machine and for practice: it forgets everything when it ends,
+ * which nothing depends on (SPEC D2). A site gets in with its own name as user and client, and reaches its own topics
+ * only. A report is acknowledged once the subscriber's sink has taken it.
+ */
+export async function createEmbeddedBroker(options: EmbeddedBrokerOptions): Promise<EmbeddedBroker> {
+  const { fleet, crypto, ingestSecret, log } = options
+  const connections = new Map<string, Connection>()
+  let batcher: ReportBatcher | null = null
+
+  async function authenticate(client: Client, username: string | undefined, password: Uint8Array | undefined): Promise<boolean> {
+    const site = SiteId.safeParse(username)
+    if (!site.success || client.id !== site.data || !client.clean || password === undefined) return false
+    const incarnation = await options.incarnationOf(site.data)
+    if (incarnation === null) return false
+    const expected = await brokerPassword(crypto, ingestSecret, fleet, site.data, incarnation)
+    if (!equalBytes(Buffer.from(expected), password)) return false
+    connections.set(site.data, { client, incarnation })
+    return true
+  }
+
+  async function acceptPublish(client: Client, packet: PublishPacket): Promise<void> {
+    const site = client.id as SiteId
+    if (!sitePublications(fleet, site).includes(packet.topic)) throw new Error(`${site} may not publish to ${packet.topic}`)
+    if (packet.retain || packet.qos === 2) throw new Error(`${site} may publish with QoS 0 or 1, not retained`)
+    const payload = typeof packet.payload === 'string' ? Buffer.from(packet.payload) : packet.payload
+    if (payload.length > limits.mqttMessageBytesMax) throw new Error(`${site} sent ${payload.length} bytes`)
+    await batcher?.add({ topic: packet.topic, payload: new Uint8Array(payload) })
+  }
+
+  const aedes = await Aedes.createBroker({
+    connectTimeout: connectMs,
+    drainTimeout: drainMs,
+    authenticate: (client, username, password, done) =>
+      void authenticate(client, username, password).then(
+        (admitted) => done(admitted ? null : refusal(), admitted),
+        (error: unknown) => {
+          log.write('error', 'broker.authentication-failed', { site: username, detail: String(error) })
+          done(refusal(), false)
+        },
+      ),
+    authorizePublish: (client, packet, done) => void (client === null ? Promise.resolve() : acceptPublish(client, packet)).then(() => done(null), done),
+    authorizeSubscribe: (client, subscription, done) => done(null, siteSubscriptions(fleet, client.id as SiteId).includes(subscription.topic) ? subscription : null),
+  })
+  aedes.on('clientError', (client, error) => log.write('debug', 'broker.client-error', { site: client.id, detail: error.message }))
+  aedes.on('connectionError', (_client, error) => log.write('debug', 'broker.connection-error', { detail: error.message }))
+  aedes.on('clientDisconnect', (client) => {
+    if (connections.get(client.id)?.client === client) connections.delete(client.id)
+  })
+
+  const sockets = new Set<Socket>()
+  const server = createServer((socket) => {
+    sockets.add(socket)
+    socket.on('close', () => sockets.delete(socket))
+    aedes.handle(socket)
+    const isShortEnough = measurePackets(packetBytesMax)
+    // the broker reads in paused mode: this only sees what it reads
+    socket.on('data', (chunk: Buffer) => {
+      if (!isShortEnough(chunk)) socket.destroy()
+    })
+  })
+  await new Promise<void>((resolve, reject) => server.once('error', reject).listen(options.port, options.host, () => resolve()))
+  const url = options.sitesUrl ?? `mqtt://${urlHost(options.host)}:${(server.address() as AddressInfo).port}`
+
+  const send = ({ topic, payload, retain }: Pick<OutgoingMessage, 'topic' | 'payload' | 'retain'>): Promise<boolean> =>
+    new Promise((resolve) => aedes.publish({ cmd: 'publish', topic, payload: Buffer.from(payload), qos: 1, retain, dup: false }, (error) => resolve(error == null)))
+  const drop = (site: string, olderThan: number): void => {
+    const connection = connections.get(site)
+    if (connection !== undefined && connection.incarnation < olderThan) connection.client.close()
+  }
+
+  return {
+    url,
+    async publish(messages) {
+      const acknowledged = new Set<string>()
+      const queue = messages.values()
+      const work = async (): Promise<void> => {
+        for (const message of queue) if (!aedes.closed && (await send(message))) acknowledged.add(message.key)
+      }
+      await Promise.all(Array.from({ length: Math.min(inFlightMax, messages.length) }, work))
+      return acknowledged
+    },
+    async admit(site, incarnation) {
+      drop(site, incarnation)
+      return brokerCredentials(crypto, ingestSecret, fleet, SiteId.parse(site), incarnation, url)
+    },
+    async expel(site) {
+      drop(site, Number.POSITIVE_INFINITY)
+    },
+    createSubscriber: (sink) => ({
+      async start() {
+        batcher = createReportBatcher({ sink, log })
+        await send({ topic: rollCallTopic(fleet), payload: new Uint8Array(0), retain: false })
+      },
+      async stop() {
+        const last = batcher
+        batcher = null
+        await last?.stop()
+      },
+    }),
+    async close() {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+      await new Promise<void>((resolve) => aedes.close(() => resolve()))
+      for (const socket of sockets) socket.destroy()
+      await closed
+    },
+  }
+}
+
+/** CONNACK 5: the same for every reason, so that it tells nothing about which sites there are. */
+const refusal = (): AuthenticateError => Object.assign(new Error('not authorised'), { returnCode: 5 })
+
+const urlHost = (host: string): string => (host.includes(':') ? `[${host}]` : host)
