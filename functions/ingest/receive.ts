@@ -1,0 +1,105 @@
+import type { Envelope } from '../../protocol/envelope.ts'
+import { deriveReportKey, openReport, parsePayload, reportKeyId } from '../../protocol/envelope.ts'
+import { fromUtf8 } from '../../protocol/bytes.ts'
+import { GuardLost } from '../../db/client.ts'
+import { FleetId, SiteId } from '../../protocol/ids.ts'
+import { limits } from '../../protocol/limits.ts'
+import { Report } from '../../protocol/reports.ts'
+import { ok, refuse, type Result } from '../../protocol/result.ts'
+import { parseUpTopic } from '../../protocol/topics.ts'
+import type { Ctx } from '../context.ts'
+import { dispatchDirectives } from '../directive/dispatch.ts'
+import { advanceRollout } from '../rollout/advance.ts'
+import { foldReports, type Folded } from './fold.ts'
+import { recordReports } from './record.ts'
+
+/** A message as it came from the broker; `payload` is the text of a sealed envelope. */
+export type IncomingMessage = { topic: string; payload: Uint8Array }
+export type Received = { accepted: number; refused: { index: number; reason: string }[] }
+
+/**
+ * Reports in, up to `ingestBatchMax` at once: each is checked by its seal without a read, the batch is folded and recorded in one write,
+ * and the rollouts it touches advance at once. Safe to repeat. Rejects only when nothing was recorded, so that a bridge may try again.
+ */
+export async function receiveReports(ctx: Ctx, messages: readonly IncomingMessage[]): Promise<Received> {
+  const reports: Report[] = []
+  const refused: Received['refused'] = []
+  for (const [index, message] of messages.entries()) {
+    const opened = await openMessage(ctx, message)
+    if (opened.ok) reports.push(opened.value)
+    else refused.push({ index, reason: opened.refusal })
+  }
+  if (refused.length > 0) ctx.log.write('warn', 'ingest.refused', { count: refused.length, first: refused[0], requestId: ctx.requestId })
+  if (reports.length > 0) {
+    const folded = foldReports(reports)
+    await ctx.db.write(recordReports(ctx, folded))
+    await advanceTouched(ctx, folded)
+    if (folded.hellos.length + folded.attempts.length + folded.resend.length + folded.positions.length > 0) await dispatchDirectives(ctx)
+  }
+  return { accepted: reports.length, refused }
+}
+
+const keyCacheMax = 20_000
+const keys = new WeakMap<Uint8Array, Map<string, Uint8Array>>()
+
+/** Report keys are derived, not read: what is kept here is a copy of a computation. */
+async function reportKey(ctx: Ctx, keyid: string): Promise<Uint8Array | null> {
+  const secret = ctx.keys.ingestSecret()
+  const derived = keys.get(secret) ?? new Map<string, Uint8Array>()
+  keys.set(secret, derived)
+  const known = derived.get(keyid)
+  if (known !== undefined) return known
+  const [fleet = '', site = '', incarnation = ''] = keyid.split('/')
+  if (fleet !== ctx.config.fleet || !SiteId.safeParse(site).success || !/^[1-9]\d{0,8}$/.test(incarnation)) return null
+  const key = await deriveReportKey(ctx.crypto, secret, fleet as FleetId, site as SiteId, Number(incarnation))
+  if (derived.size >= keyCacheMax) derived.clear()
+  derived.set(keyid, key)
+  return key
+}
+
+/** The report in a message, or why it is not believed: the topic's site, the key's and the report's must be one and the same (D3). */
+async function openMessage(ctx: Ctx, message: IncomingMessage): Promise<Result<Report, string>> {
+  const topic = parseUpTopic(ctx.config.fleet, message.topic)
+  if (topic === null) return refuse('not a topic of this fleet')
+  if (message.payload.length > limits.mqttMessageBytesMax) return refuse('over its limit')
+  let envelope: Envelope
+  try {
+    envelope = JSON.parse(fromUtf8(message.payload)) as Envelope
+  } catch {
+    return refuse('not UTF-8 JSON')
+  }
+  const keyid = envelope?.signatures?.[0]?.keyid
+  const key = typeof keyid === 'string' ? await reportKey(ctx, keyid) : null
+  const opened = await openReport(ctx.crypto, envelope, () => key)
+  if (!opened.ok) return refuse(opened.refusal.reason)
+  const parsed = parsePayload(Report, opened.value.payload)
+  if (!parsed.ok) return refuse(`malformed: ${parsed.refusal.detail}`)
+  const report = parsed.value
+  if (report.site !== topic.site) return refuse('about another site than its topic')
+  if (opened.value.keyid !== reportKeyId(report.fleet, report.site, report.incarnation)) return refuse('about another site than its key')
+  return ok(report)
+}
+
+/** Rollouts that may now do something: those whose attempts ended, and those that wait for a site that said hello. */
+async function advanceTouched(ctx: Ctx, folded: Folded): Promise<void> {
+  const sites = new Set([...folded.hellos.map((h) => h.site), ...folded.attempts.filter((a) => a.event !== 'started').map((a) => a.site)])
+  const rollouts = new Set<string>(folded.attempts.filter((a) => a.event !== 'started').map((a) => a.rolloutId))
+  if (sites.size > 0) {
+    const [waiting] = await ctx.db.write([
+      {
+        sql: `SELECT DISTINCT d.rollout_id AS id FROM deployment d JOIN rollout r ON r.id = d.rollout_id
+              WHERE d.site_id IN (SELECT value FROM json_each(?)) AND d.state IN ('pending', 'parked') AND r.state IN ('running', 'completed') LIMIT ?`,
+        args: [JSON.stringify([...sites]), limits.rolloutsPerTickMax],
+      },
+    ])
+    for (const row of waiting!.rows) rollouts.add(String(row.id))
+  }
+  for (const id of rollouts) {
+    try {
+      await advanceRollout(ctx, id)
+    } catch (error) {
+      // the reports are recorded; whoever won the race, or the schedule, takes the rollout further
+      if (!(error instanceof GuardLost)) ctx.log.write('error', 'rollout.advance-failed', { rollout: id, error: String(error), requestId: ctx.requestId })
+    }
+  }
+}

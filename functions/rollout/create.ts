@@ -1,0 +1,71 @@
+import type { Statement } from '../../db/client.ts'
+import type { RolloutView } from '../../protocol/http/rollouts.ts'
+import type { RolloutRequest } from '../../protocol/policy.ts'
+import { recordEvents } from '../audit/record.ts'
+import type { Ctx } from '../context.ts'
+import { advanceRollout } from './advance.ts'
+import { movableBy, nextState } from './move.ts'
+import { prepareRollout, type Prepared } from './prepare.ts'
+import { viewRollout } from './view.ts'
+
+/** Creates a rollout: its waves and members are decided now, stored, and do not change but for joiners. Then it starts, if it may. */
+export async function createRollout(ctx: Ctx, request: RolloutRequest): Promise<RolloutView> {
+  const prepared = await prepareRollout(ctx, request)
+  const id = `ro_${ctx.ids.sortable(ctx.nowMs)}`
+  await ctx.db.write([...rows(ctx, id, prepared), ...supersede(ctx, id, prepared)])
+  await advanceRollout(ctx, id)
+  return viewRollout(ctx, id)
+}
+
+function rows(ctx: Ctx, id: string, prepared: Prepared): Statement[] {
+  const { request, waves, placements, skipped, selected } = prepared
+  const { policy } = request
+  const deployments = [
+    ...placements.map((p) => ({ ...p, state: 'pending', why: 'waits for its turn' })),
+    ...skipped.map((s, i) => ({ siteId: s.siteId, wave: -1, place: placements.length + i, grp: '', state: 'skipped', why: s.why })),
+  ].map((d) => {
+    const { to, returnsFrom } = selected.get(d.siteId)!
+    return [d.siteId, d.wave, d.place, d.grp, d.state, d.why, to === null ? null : JSON.stringify(to), returnsFrom === null ? null : JSON.stringify(returnsFrom)]
+  })
+  const startAtMs = policy.startAt === null ? null : Date.parse(policy.startAt)
+  return [
+    {
+      sql: `INSERT INTO rollout (id, name, target, release, selector, policy, state, pauses, abort_mode, members, priority, start_at_ms, started_ms, ended_ms, parked_until_ms, wake_ms, created_by, created_ms, request_id, version)
+            VALUES (?, ?, ?, ?, ?, ?, 'scheduled', '[]', NULL, ?, ?, ?, NULL, NULL, NULL, ?, ?, ?, ?, 1)`,
+      args: [
+        id, request.name, JSON.stringify(request.target), prepared.release === null ? null : JSON.stringify(prepared.release), JSON.stringify(request.selector), JSON.stringify(policy),
+        placements.length, policy.priority, startAtMs, ctx.nowMs, ctx.actor.name, ctx.nowMs, ctx.requestId,
+      ],
+    },
+    {
+      sql: `INSERT INTO wave (rollout_id, ordinal, policy, state, failures_acknowledged, executed_acknowledged) SELECT ?, key, value, 'waiting', 0, 0 FROM json_each(?)`,
+      args: [id, JSON.stringify(waves)],
+    },
+    {
+      sql: `INSERT INTO deployment (rollout_id, site_id, wave, place, grp, state, attempt, failures, seq, seq_incarnation, why, not_before_ms, abort_acknowledged, updated_ms, to_release, from_release)
+            SELECT ?, value->>0, value->>1, value->>2, value->>3, value->>4, 0, 0, 0, 0, value->>5, 0, 0, ?, value->>6, value->>7 FROM json_each(?)`,
+      args: [id, ctx.nowMs, JSON.stringify(deployments)],
+    },
+    recordEvents(ctx, [{ action: 'rollout.create', entity: `rollout/${id}`, why: request.name, detail: { target: request.target, members: placements.length, skipped: skipped.length, waves: waves.map((w) => w.name) } }]),
+  ]
+}
+
+/** Unstarted deployments of the rollouts that this one replaces, at the sites that both select, are superseded. */
+function supersede(ctx: Ctx, id: string, prepared: Prepared): Statement[] {
+  const { replaces } = prepared.request
+  if (replaces !== 'all' && replaces.length === 0) return []
+  const sites = JSON.stringify(prepared.placements.map((p) => p.siteId))
+  const which = replaces === 'all' ? `rollout_id <> ?` : `rollout_id <> ? AND rollout_id IN (SELECT value FROM json_each(?))`
+  const whichArgs = replaces === 'all' ? [id] : [id, JSON.stringify(replaces)]
+  const affected = `state IN (${movableBy('supersede')}) AND site_id IN (SELECT value FROM json_each(?)) AND ${which}`
+  const why = `superseded by rollout ${id}`
+  return [
+    {
+      sql: `INSERT INTO audit (at_ms, actor, action, entity, site_id, why, detail, request_id)
+            SELECT ?, ?, 'deployment.supersede', 'rollout/' || rollout_id, site_id, ?, '{}', ? FROM deployment WHERE ${affected}`,
+      args: [ctx.nowMs, ctx.actor.name, why, ctx.requestId, sites, ...whichArgs],
+    },
+    { sql: `UPDATE rollout SET version = version + 1, wake_ms = ? WHERE id IN (SELECT DISTINCT rollout_id FROM deployment WHERE ${affected})`, args: [ctx.nowMs, sites, ...whichArgs] },
+    { sql: `UPDATE deployment SET state = ${nextState(`'supersede'`)}, why = ?, ended_ms = ?, updated_ms = ? WHERE ${affected}`, args: [why, ctx.nowMs, ctx.nowMs, sites, ...whichArgs] },
+  ]
+}

@@ -1,0 +1,153 @@
+import { and, asc, eq, inArray, isNull, notInArray, sql } from 'drizzle-orm'
+import { release } from '../../db/schema/release.ts'
+import { counter, deployment, rollout, wave, type CounterRow, type RolloutRow, type WaveRow } from '../../db/schema/rollout.ts'
+import { alarm, site } from '../../db/schema/fleet.ts'
+import type { ReleaseRef } from '../../protocol/ids.ts'
+import { limits } from '../../protocol/limits.ts'
+import { FleetError } from '../../protocol/errors.ts'
+import type { DeploymentState } from '../../protocol/states.ts'
+import { inFlightStates } from '../../protocol/states.ts'
+import type { Ctx } from '../context.ts'
+import { groupPlacesOf, placesOf } from './judge.ts'
+import { emptyTally, sumOf, type Candidate, type Rival, type RolloutSnapshot, type SiteFacts, type Tally, type TargetFacts, type WaveFacts } from './snapshot.ts'
+
+/** Candidates looked at beyond the free places: some will be parked, skipped or deferred. */
+const slack = 100
+
+export const siteFactsColumns = {
+  id: site.id, state: site.state, presence: site.presence, running: site.running, architecture: site.architecture, protocolMax: site.protocolMax,
+  timeZone: site.timeZone, windows: site.windows, freezes: site.freezes,
+}
+
+/**
+ * Reads all that a decision about one rollout needs, in three round trips at most. Rows read: waves and counters of the rollout,
+ * at most `stepsPerTickMax` overdue deployments, and as many candidates as there are places, plus slack.
+ */
+export async function gatherRollout(ctx: Ctx, rolloutId: string): Promise<RolloutSnapshot> {
+  const { orm } = ctx.db
+  const inFlight = and(eq(deployment.rolloutId, rolloutId), inArray(deployment.state, ['granted', 'running']))
+  const [rollouts, waves, counters, overdue, timers, alarms, targets] = await orm.batch([
+    orm.select().from(rollout).where(eq(rollout.id, rolloutId)),
+    orm.select().from(wave).where(eq(wave.rolloutId, rolloutId)).orderBy(asc(wave.ordinal)),
+    orm.select().from(counter).where(eq(counter.rolloutId, rolloutId)),
+    orm.select({ siteId: deployment.siteId, attempt: deployment.attempt }).from(deployment).where(and(inFlight, sql`${deployment.deadlineMs} <= ${ctx.nowMs}`)).limit(limits.stepsPerTickMax),
+    orm
+      .select({
+        deadlineMs: sql<number | null>`(SELECT min(deadline_ms) FROM deployment WHERE rollout_id = ${rolloutId} AND state IN ('granted', 'running'))`,
+        notBeforeMs: sql<number | null>`(SELECT min(not_before_ms) FROM deployment WHERE rollout_id = ${rolloutId} AND state = 'pending' AND not_before_ms > ${ctx.nowMs})`,
+      })
+      .from(rollout)
+      .where(eq(rollout.id, rolloutId)),
+    gatingAlarms(ctx, [rolloutId]),
+    orm.select({ id: release.id, digest: release.digest, manifest: release.manifest, state: release.state }).from(release).where(sql`${release.digest} = (SELECT release->>'digest' FROM rollout WHERE id = ${rolloutId})`),
+  ])
+  const row = rollouts[0]
+  if (row === undefined) throw new FleetError('not-found', `there is no rollout ${rolloutId}`)
+  const snapshot = assemble(row, waves, counters, new Map(alarms.map((a) => [a.wave, a.n])))
+  snapshot.overdue = overdue
+  snapshot.nextDeadlineMs = timers[0]?.deadlineMs ?? null
+  snapshot.nextNotBeforeMs = timers[0]?.notBeforeMs ?? null
+  snapshot.targets = new Map(targets.map((t) => [t.digest, { ref: { id: t.id, digest: t.digest } as ReleaseRef, manifest: t.manifest, available: t.state === 'available' }]))
+  snapshot.candidates = await gatherCandidates(ctx, row, snapshot)
+  if (snapshot.back) snapshot.targets = await gatherTargets(ctx, snapshot.candidates.flatMap((c) => (c.to === null ? [] : [c.to.digest])))
+  return snapshot
+}
+
+/** Standing gating alarms per wave, on sites that the rollout has touched. Reads the few alarms that stand, not the many deployments. */
+export const gatingAlarms = (ctx: Ctx, rolloutIds: readonly string[]) =>
+  ctx.db.orm
+    .select({ rolloutId: deployment.rolloutId, wave: deployment.wave, n: sql<number>`count(*)` })
+    .from(alarm)
+    .innerJoin(deployment, eq(deployment.siteId, alarm.siteId))
+    .where(and(eq(alarm.gating, true), isNull(alarm.clearedMs), inArray(deployment.rolloutId, [...rolloutIds]), sql`${deployment.attempt} > 0`))
+    .groupBy(deployment.rolloutId, deployment.wave)
+
+type Draft = { -readonly [K in keyof RolloutSnapshot]: RolloutSnapshot[K] }
+
+/** A rollout's rows as a snapshot without candidates: enough for its gates and its view. */
+export function assemble(row: RolloutRow, waves: readonly WaveRow[], counters: readonly CounterRow[], alarms: ReadonlyMap<number, number>): Draft {
+  const tallies = new Map<number, Tally>()
+  const inFlightByGroup = new Map<string, number>()
+  const membersByGroup = new Map<string, number>()
+  const add = (map: Map<string, number>, key: string, n: number) => map.set(key, (map.get(key) ?? 0) + n)
+  for (const { wave: ordinal, grp, state, n } of counters) {
+    const tally = tallies.get(ordinal) ?? emptyTally()
+    tally[state] += n
+    tallies.set(ordinal, tally)
+    if (ordinal < 0) continue
+    add(membersByGroup, grp, n)
+    if (inFlightStates.includes(state)) add(inFlightByGroup, grp, n)
+  }
+  return {
+    id: row.id, version: row.version, name: row.name, state: row.state, policy: row.policy, pauses: row.pauses, abortMode: row.abortMode,
+    back: 'previousOf' in row.target, priority: row.priority, createdMs: row.createdMs, startAtMs: row.startAtMs, startedMs: row.startedMs,
+    parkedUntilMs: row.parkedUntilMs, wakeMs: row.wakeMs,
+    waves: waves.map((w): WaveFacts => ({
+      ordinal: w.ordinal, policy: w.policy, state: w.state, tally: tallies.get(w.ordinal) ?? emptyTally(), lastSuccessMs: w.lastSuccessMs, approvedBy: w.approvedBy,
+      gatingAlarms: alarms.get(w.ordinal) ?? 0, failuresAcknowledged: w.failuresAcknowledged, executedAcknowledged: w.executedAcknowledged,
+    })),
+    outside: tallies.get(-1) ?? emptyTally(), inFlightByGroup, membersByGroup,
+    targets: new Map(), candidates: [], overdue: [], nextDeadlineMs: null, nextNotBeforeMs: null,
+  }
+}
+
+/** Only rows that could be granted, parked or skipped now: none while nothing may start or no place is free. */
+async function gatherCandidates(ctx: Ctx, row: RolloutRow, snapshot: RolloutSnapshot): Promise<Candidate[]> {
+  if ((snapshot.state !== 'running' && snapshot.state !== 'completed') || snapshot.pauses.length > 0) return []
+  const open = snapshot.waves.filter((w) => w.state !== 'waiting')
+  const places = placesOf(snapshot) - open.reduce((sum, w) => sum + sumOf(w.tally, inFlightStates), 0)
+  if (places <= 0 || open.length === 0) return []
+  const saturated = [...snapshot.inFlightByGroup].filter(([grp, n]) => n >= groupPlacesOf(snapshot, grp)).map(([grp]) => grp)
+  const rows = await ctx.db.orm
+    .select({ siteId: deployment.siteId, wave: deployment.wave, place: deployment.place, grp: deployment.grp, state: deployment.state, attempt: deployment.attempt, notBeforeMs: deployment.notBeforeMs, from: deployment.from, to: deployment.to, site: siteFactsColumns })
+    .from(deployment)
+    .innerJoin(site, eq(site.id, deployment.siteId))
+    .where(
+      and(
+        eq(deployment.rolloutId, row.id),
+        inArray(deployment.wave, open.map((w) => w.ordinal)),
+        sql`(${deployment.state} = 'pending' OR (${deployment.state} = 'parked' AND ${site.presence} = 'online'))`,
+        sql`${deployment.notBeforeMs} <= ${ctx.nowMs}`,
+        saturated.length === 0 ? undefined : notInArray(deployment.grp, saturated),
+      ),
+    )
+    .orderBy(asc(deployment.wave), asc(deployment.place))
+    .limit(Math.min(places + slack, limits.stepsPerTickMax))
+  const rivals = await gatherRivals(ctx, row.id, rows.map((r) => r.siteId))
+  return rows.map((r) => asCandidate(row, r, rivals.get(r.siteId) ?? []))
+}
+
+/** The row of a deployment and its site as a candidate. In a return, `from` is what the site must still run. */
+export function asCandidate(
+  row: Pick<RolloutRow, 'target'>,
+  d: { siteId: string; wave: number; place: number; grp: string; state: DeploymentState; attempt: number; notBeforeMs: number; from: ReleaseRef | null; to: ReleaseRef | null; site: SiteFacts },
+  rivals: readonly Rival[],
+): Candidate {
+  const { from, ...rest } = d
+  return { ...rest, state: d.state === 'parked' ? 'parked' : 'pending', returnsFrom: 'previousOf' in row.target ? from : null, rivals }
+}
+
+/** Other rollouts' claims on these sites that are in flight, or that could start there too. */
+export async function gatherRivals(ctx: Ctx, rolloutId: string, siteIds: readonly string[]): Promise<Map<string, Rival[]>> {
+  const found = new Map<string, Rival[]>()
+  if (siteIds.length === 0) return found
+  const rows = await ctx.db.orm.all<{ site_id: string; id: string; name: string; priority: number; created_ms: number; in_flight: number }>(sql`
+    SELECT d.site_id, r.id, r.name, r.priority, r.created_ms, d.state <> 'pending' AS in_flight
+    FROM deployment d JOIN rollout r ON r.id = d.rollout_id
+    WHERE d.site_id IN (SELECT value FROM json_each(${JSON.stringify(siteIds)})) AND d.rollout_id <> ${rolloutId}
+      AND (d.state IN ('granted', 'running', 'needs-hands') OR (d.state = 'pending' AND r.state IN ('running', 'completed')))`)
+  for (const r of rows) {
+    const list = found.get(r.site_id) ?? []
+    list.push({ rolloutId: r.id, name: r.name, priority: r.priority, createdMs: r.created_ms, inFlight: r.in_flight === 1 })
+    found.set(r.site_id, list)
+  }
+  return found
+}
+
+/** Manifests of releases by digest. */
+export async function gatherTargets(ctx: Ctx, digests: readonly string[]): Promise<Map<string, TargetFacts>> {
+  const unique = [...new Set(digests)]
+  if (unique.length === 0) return new Map()
+  const rows = await ctx.db.orm.select({ id: release.id, digest: release.digest, manifest: release.manifest, state: release.state }).from(release).where(inArray(release.digest, unique))
+  return new Map(rows.map((t) => [t.digest, { ref: { id: t.id, digest: t.digest } as ReleaseRef, manifest: t.manifest, available: t.state === 'available' }]))
+}

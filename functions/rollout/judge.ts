@@ -1,0 +1,122 @@
+import type { ReleaseRef } from '../../protocol/ids.ts'
+import { amountDown, isBarrier } from '../../protocol/policy.ts'
+import { inFlightStates, outsideStates } from '../../protocol/states.ts'
+import { checkUpgradePath } from '../../protocol/upgrade-path.ts'
+import { startBlocker } from './schedule.ts'
+import { executedIn, failuresIn, membersIn, sumOf, type Candidate, type Rival, type RolloutSnapshot, type SiteFacts, type TargetFacts, type WaveFacts } from './snapshot.ts'
+
+/**
+ * One reason why something does not happen yet. `decide` acts on the first, `explain` shows them all, so that what an
+ * operator reads is what the controller did. `untilMs`: ends by itself then. `by`: who or what ends it.
+ */
+export type Hindrance = { code: HindranceCode; text: string; untilMs: number | null; by: string | null }
+export type HindranceCode =
+  | 'scheduled' | 'paused' | 'aborted' | 'superseded' | 'wave' | 'retry-wait'
+  | 'removed' | 'not-enrolled' | 'already-there' | 'moved-on' | 'no-path' | 'architecture' | 'protocol' | 'release'
+  | 'busy' | 'offline' | 'presence' | 'freeze' | 'window' | 'group' | 'parallel'
+  | 'unstarted' | 'threshold' | 'no-success' | 'alarm' | 'in-flight' | 'soak' | 'approval'
+
+const hindrance = (code: HindranceCode, text: string, ends: { untilMs?: number | null; by?: string } = {}): Hindrance => ({ code, text, untilMs: ends.untilMs ?? null, by: ends.by ?? null })
+
+/** Places under `maxParallel`, and under the group's own limit. */
+export const placesOf = (snapshot: RolloutSnapshot): number => amountDown(snapshot.policy.maxParallel, snapshot.waves.reduce((sum, wave) => sum + membersIn(wave.tally), 0))
+export const groupPlacesOf = (snapshot: RolloutSnapshot, grp: string): number =>
+  snapshot.policy.groupBy === null ? Number.POSITIVE_INFINITY : amountDown(snapshot.policy.groupBy.maxParallel, snapshot.membersByGroup.get(grp) ?? 0)
+
+/** What a site lacks to take a release, for good: the same answer whenever it is asked, until the site or the release changes. */
+export function fitness(site: SiteFacts, to: ReleaseRef | null, target: TargetFacts | undefined, returnsFrom: ReleaseRef | null): Hindrance | null {
+  if (site.state === 'removed') return hindrance('removed', 'the site was removed')
+  if (to === null) return hindrance('moved-on', 'it ran nothing before that it could return to')
+  if (site.running?.digest === to.digest) return hindrance('already-there', `it already runs ${to.id}`)
+  if (returnsFrom !== null && site.running?.digest !== returnsFrom.digest) return hindrance('moved-on', `it does not run ${returnsFrom.id} any more, but ${site.running?.id ?? 'nothing'}`)
+  if (target === undefined) return hindrance('no-path', `${to.id} is not known here`)
+  const { manifest } = target
+  if (manifest.architectures !== undefined && site.architecture !== null && !manifest.architectures.includes(site.architecture)) {
+    return hindrance('architecture', `${to.id} is for ${manifest.architectures.join(', ')}, the site is ${site.architecture}`)
+  }
+  if (site.protocolMax !== null && site.protocolMax < manifest.protocolMin) return hindrance('protocol', `${to.id} needs an agent of protocol ${manifest.protocolMin}, the site has ${site.protocolMax}`)
+  if (returnsFrom !== null) return null
+  const path = checkUpgradePath(site.running?.id ?? null, manifest)
+  return path.ok ? null : hindrance('no-path', path.refusal.detail)
+}
+
+/** Whether another rollout's deployment goes first at the same site: in flight, or by priority, then age, then id. */
+export function precedes(rival: Rival, own: { priority: number; createdMs: number; id: string }): boolean {
+  if (rival.inFlight) return true
+  return rival.priority !== own.priority ? rival.priority > own.priority : rival.createdMs !== own.createdMs ? rival.createdMs < own.createdMs : rival.rolloutId < own.id
+}
+
+/** Why this site cannot start now, apart from the rollout's own state and the places left: first what is for good, then what passes. */
+export function siteHindrances(snapshot: RolloutSnapshot, candidate: Candidate, nowMs: number): Hindrance[] {
+  const { site } = candidate
+  const rival = candidate.rivals.find((r) => r.inFlight) ?? candidate.rivals.find((r) => precedes(r, snapshot))
+  // while another rollout changes the site, nothing else about it can be judged
+  if (rival?.inFlight === true) return [hindrance('busy', `is being changed by rollout ${rival.name} (${rival.rolloutId})`, { by: `rollout ${rival.rolloutId}` })]
+  const target = candidate.to === null ? undefined : snapshot.targets.get(candidate.to.digest)
+  const unfit = fitness(site, candidate.to, target, candidate.returnsFrom)
+  if (unfit !== null) return [unfit]
+  const found: Hindrance[] = []
+  if (candidate.notBeforeMs > nowMs && candidate.attempt > 0) found.push(hindrance('retry-wait', 'waits before the next attempt', { untilMs: candidate.notBeforeMs }))
+  if (rival !== undefined) found.push(hindrance('busy', `goes first through rollout ${rival.name} (${rival.rolloutId})`, { by: `rollout ${rival.rolloutId}` }))
+  if (site.state === 'claimed') found.push(hindrance('not-enrolled', 'no agent has enrolled yet', { by: 'the site, when its agent enrols' }))
+  else if (site.presence === 'offline') found.push(hindrance('offline', 'the site is offline; it catches up when it is back', { by: 'the site, when it connects' }))
+  else if (site.presence === 'unknown') found.push(hindrance('presence', 'it is not known whether the site is connected', { by: "the site's next hello" }))
+  const start = startBlocker(site, snapshot.policy, nowMs)
+  if (start !== null) found.push(hindrance(start.code, start.text, { untilMs: start.untilMs }))
+  return found
+}
+
+/** Why no site of this rollout may start now, whatever site it is. */
+export function rolloutHindrances(snapshot: RolloutSnapshot, nowMs: number): Hindrance[] {
+  switch (snapshot.state) {
+    case 'superseded': return [hindrance('superseded', 'the rollout was superseded by another')]
+    case 'aborting':
+    case 'aborted': return [hindrance('aborted', 'the rollout was aborted')]
+    case 'scheduled': return [hindrance('scheduled', 'the rollout has not started yet', { untilMs: Math.max(snapshot.startAtMs ?? nowMs, nowMs) })]
+    case 'running':
+    case 'completed':
+      return snapshot.pauses.map((pause) => hindrance('paused', `the rollout is paused (${pause.reason}): ${pause.detail}`, { by: 'a person (murmur rollout resume)' }))
+  }
+}
+
+/**
+ * The opening rule (SPEC I13): what keeps the wave *after* this one shut. Empty: it may open.
+ * In flight counts as not succeeded; parked, skipped and superseded members are outside the count.
+ */
+export function openingHindrances(wave: WaveFacts, alarmGate: boolean, nowMs: number): Hindrance[] {
+  const { tally, policy } = wave
+  const counted = membersIn(tally) - sumOf(tally, outsideStates)
+  const inFlight = sumOf(tally, inFlightStates)
+  const needed = Math.ceil(policy.successThreshold * counted - 1e-9)
+  const found: Hindrance[] = []
+  if (tally.pending > 0) found.push(hindrance('unstarted', `${tally.pending} of wave ${policy.name} have not started`))
+  if (tally.succeeded < needed) found.push(hindrance('threshold', `${tally.succeeded} of wave ${policy.name} succeeded, ${needed} of ${counted} are needed`, { by: thresholdReachable(wave) ? 'sites that succeed' : 'a person (murmur rollout retry, waive or abort)' }))
+  else if (tally.succeeded === 0 && counted + tally.parked > 0) found.push(hindrance('no-success', `no site of wave ${policy.name} has succeeded yet`, { by: tally.parked > 0 ? 'its parked sites, or a person (murmur rollout waive)' : 'sites that succeed' }))
+  if (alarmGate && wave.gatingAlarms > 0) found.push(hindrance('alarm', `${wave.gatingAlarms} gating alarms stand on sites of wave ${policy.name}`, { by: 'the alarms, when they clear' }))
+  if (!isBarrier(policy)) return found
+  if (inFlight > 0) found.push(hindrance('in-flight', `${inFlight} of wave ${policy.name} have not ended`))
+  if (wave.lastSuccessMs !== null && wave.lastSuccessMs + policy.soak > nowMs) found.push(hindrance('soak', `wave ${policy.name} soaks`, { untilMs: wave.lastSuccessMs + policy.soak }))
+  if (policy.approval && wave.approvedBy === null) found.push(hindrance('approval', `wave ${policy.name} waits for approval`, { by: 'a person (murmur rollout approve)' }))
+  return found
+}
+
+/** Whether the wave could still succeed if every member that has not ended did. Parked ones may come back and count then. */
+export function thresholdReachable(wave: WaveFacts): boolean {
+  const counted = membersIn(wave.tally) - sumOf(wave.tally, outsideStates)
+  const possible = wave.tally.succeeded + wave.tally.pending + sumOf(wave.tally, inFlightStates) - wave.tally['needs-hands']
+  return possible >= Math.ceil(wave.policy.successThreshold * counted - 1e-9)
+}
+
+/** Whether failures since they were last acknowledged are too many, here or over all waves; the evidence, or null. */
+export function failureEvidence(snapshot: RolloutSnapshot): string | null {
+  const { value, minExecuted } = snapshot.policy.failureThreshold
+  const scopes = snapshot.waves.map((wave) => ({ name: `wave ${wave.policy.name}`, failed: failuresIn(wave.tally) - wave.failuresAcknowledged, executed: executedIn(wave.tally) - wave.executedAcknowledged }))
+  const whole = scopes.reduce((sum, s) => ({ name: 'the rollout', failed: sum.failed + s.failed, executed: sum.executed + s.executed }), { name: 'the rollout', failed: 0, executed: 0 })
+  for (const { name, failed, executed } of [...scopes, whole]) {
+    if (failed <= 0) continue
+    if (typeof value === 'number' ? failed >= value : executed >= minExecuted && failed >= (Number.parseFloat(value) / 100) * executed) {
+      return `${failed} of ${Math.max(executed, failed)} sites that ended in ${name} failed; the limit is ${value}${typeof value === 'number' ? '' : ` once ${minExecuted} have ended`}`
+    }
+  }
+  return null
+}

@@ -1,0 +1,29 @@
+import { FleetError } from '../../protocol/errors.ts'
+import type { RolloutView } from '../../protocol/http/rollouts.ts'
+import { deploymentTable, failureStates, deploymentStates } from '../../protocol/states.ts'
+import type { Ctx } from '../context.ts'
+import { changeRollout, requireLive } from './change.ts'
+import { nextState } from './move.ts'
+
+const inList = (states: readonly string[]) => states.map((state) => `'${state}'`).join(', ')
+const retryable = inList(deploymentStates.filter((state) => deploymentTable[state].retry !== null))
+
+/** Another attempt for all that failed, or for the sites named (these may also have been cancelled or skipped). */
+export async function retryRollout(ctx: Ctx, id: string, input: { sites?: readonly string[]; reason: string; ifMatch: number | null }): Promise<{ rollout: RolloutView; retried: number }> {
+  const { view, changed } = await changeRollout(ctx, id, input.ifMatch, (row) => {
+    requireLive(row, 'retried')
+    const named = input.sites === undefined ? '' : 'AND site_id IN (SELECT value FROM json_each(?))'
+    return {
+      statements: [
+        {
+          sql: `UPDATE deployment SET state = ${nextState(`'retry'`)}, wave = max(wave, 0), why = ?, failures = 0, not_before_ms = 0, deadline_ms = NULL, ended_ms = NULL, updated_ms = ?
+                WHERE rollout_id = ? AND state IN (${input.sites === undefined ? inList(failureStates) : retryable}) ${named}`,
+          args: [`retried by ${ctx.actor.name}`, ctx.nowMs, id, ...(input.sites === undefined ? [] : [JSON.stringify(input.sites)])],
+        },
+      ],
+      events: [{ action: 'rollout.retry', entity: `rollout/${id}`, why: input.reason, detail: input.sites === undefined ? {} : { sites: input.sites } }],
+    }
+  })
+  if (changed === 0) throw new FleetError('conflict', input.sites === undefined ? 'no site of this rollout has failed' : 'none of these sites is in a state that can be retried')
+  return { rollout: view, retried: changed }
+}
