@@ -6,10 +6,10 @@ import { createZstdCompress, zstdCompressSync } from 'node:zlib'
 import type { Digest } from '../protocol/ids.ts'
 import { ArtifactError } from './artifact-error.ts'
 import { compressOptions, inMemoryBytesMax } from './codec.ts'
-import type { Content } from './content.ts'
+import type { Content } from '../protocol/delivery.ts'
 
-/** Where content is before it is stored: in memory (a listing), or in a file. */
-export type Source = { bytes: Uint8Array } | { path: string }
+/** The file that content is in before it is stored. */
+export type Source = { path: string }
 /** Stored form of one content: in memory when the content is short, otherwise in the file `path` with its digest. */
 export type Compressed = { codec: 'zstd' | 'none'; storedBytes: number } & ({ bytes: Uint8Array } | { path: string; digest: Digest })
 
@@ -19,7 +19,6 @@ export type Compressed = { codec: 'zstd' | 'none'; storedBytes: number } & ({ by
  * is no longer what its digest says (F10).
  */
 export async function compressContent(content: Content, source: Source, level: number, partialPath: string): Promise<Compressed> {
-  if ('bytes' in source) return compressBytes(source.bytes, level)
   if (content.size > inMemoryBytesMax) return compressFile(content, source.path, level, partialPath)
   if ((await stat(source.path)).size !== content.size) throw changed(source.path)
   const bytes = await readFile(source.path)

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { canonicalJson, utf8 } from '../protocol/bytes.ts'
+import { totalsOf } from '../protocol/delivery.ts'
 import type { Digest } from '../protocol/ids.ts'
 import { limits } from '../protocol/limits.ts'
 import { TreeListing, type TreeEntry, type TreeRef } from '../protocol/manifest.ts'
@@ -22,10 +23,4 @@ export function encodeListing(entries: readonly TreeEntry[], name: string): Enco
   const bytes = utf8(canonicalJson(parsed.data))
   if (bytes.length > limits.listingBytesMax) throw new ArtifactError('too-large', name, `its listing is ${bytes.length} bytes long; the limit is ${limits.listingBytesMax}`)
   return { listing: parsed.data, bytes, ref: { digest: createHash('sha256').update(bytes).digest('hex') as Digest, listingBytes: bytes.length, ...totalsOf(parsed.data) } }
-}
-
-/** The sum of the sizes of a tree's files, and their number. */
-export function totalsOf(listing: TreeListing): { size: number; files: number } {
-  const files = listing.entries.filter((entry) => entry.type === 'file')
-  return { size: files.reduce((sum, file) => sum + file.size, 0), files: files.length }
 }

@@ -2,8 +2,7 @@ import { createHash } from 'node:crypto'
 import { canonicalJson, fromUtf8 } from '../protocol/bytes.ts'
 import { TreeListing, type TreeRef } from '../protocol/manifest.ts'
 import { ok, refuse, type Result } from '../protocol/result.ts'
-import { emptyDigest } from './content.ts'
-import { totalsOf } from './encode-listing.ts'
+import { emptyDigest, totalsOf } from '../protocol/delivery.ts'
 
 export type ListingRefusal =
   | { reason: 'wrong-length'; expected: number; actual: number }

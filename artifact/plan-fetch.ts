@@ -1,7 +1,7 @@
 import type { Digest } from '../protocol/ids.ts'
 import { packedBytesMax, type DeliveryIndex, type Location } from '../protocol/manifest.ts'
 import { ok, refuse, type Result } from '../protocol/result.ts'
-import { locationFault, placeOf, type Content } from './content.ts'
+import { locationFault, placeOf, type Content } from '../protocol/delivery.ts'
 
 /** One content inside a fetch. `offset` counts from the start of the stored object. */
 export type FetchPart = Content & { offset: number; storedBytes: number; codec: Location['codec'] }

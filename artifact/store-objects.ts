@@ -9,7 +9,7 @@ import { assert } from '../protocol/result.ts'
 import { ArtifactError } from './artifact-error.ts'
 import { levelMax, levelMin } from './codec.ts'
 import { compressContent, type Compressed, type Source } from './compress-content.ts'
-import { contentsOf, locationFault, placeOf, type Content } from './content.ts'
+import { contentsOf, locationFault, placeOf, type Content } from '../protocol/delivery.ts'
 import { encodeListing } from './encode-listing.ts'
 
 /** A file to be put into the object store: named by the SHA-256 of its bytes. */
@@ -18,8 +18,8 @@ export type StoredTree = { listing: TreeListing; directory: string }
 
 /**
  * Turns the listings and files of a release's trees into stored objects and the index that says where each content is.
- * Equal contents are stored once; what one of the `reuse` indexes already places is not stored again. Content whose
- * stored form is at most `packedBytesMax` goes into packs, in the order of the digests; the rest makes one object each.
+ * Equal contents are stored once; what one of the `reuse` indexes already places is not stored again. A listing is an
+ * object of its own, as DeliveryIndex promises. Content of files whose stored form is at most `packedBytesMax` goes into packs, in the order of the digests; the rest makes one object each.
  *
  * `scratch` is a directory for the objects' files, made if missing; a long file that does not compress is named where
  * it lies instead. `level` is zstd's, 1 to 19. The same input gives the same objects. Throws ArtifactError.
@@ -37,6 +37,7 @@ export async function storeObjects(
     objects.set(object.digest, object)
   }
   const packs = createPacks(scratch, index, add)
+  for (const { listing, directory } of trees) await keepListing(encodeListing(listing.entries, directory), scratch, index, add)
   const sources = sourcesOf(trees)
   for (const digest of [...sources.keys()].sort()) {
     const { content, source } = sources.get(digest)!
@@ -54,12 +55,17 @@ export async function storeObjects(
 function sourcesOf(trees: readonly StoredTree[]): Map<Digest, { content: Content; source: Source }> {
   const sources = new Map<Digest, { content: Content; source: Source }>()
   for (const { listing, directory } of trees) {
-    const { bytes, ref } = encodeListing(listing.entries, directory)
-    sources.set(ref.digest, { content: { digest: ref.digest, size: bytes.length }, source: { bytes } })
     const paths = new Map(listing.entries.flatMap((entry) => (entry.type === 'file' ? [[entry.sha256, entry.path] as const] : [])))
     for (const content of contentsOf(listing)) sources.set(content.digest, { content, source: { path: join(directory, paths.get(content.digest)!) } })
   }
   return sources
+}
+
+async function keepListing({ bytes, ref }: ReturnType<typeof encodeListing>, scratch: string, index: DeliveryIndex, add: (object: StoredObject) => void): Promise<void> {
+  const path = join(scratch, ref.digest)
+  await writeFile(path, bytes)
+  index.content[ref.digest] = { object: ref.digest, storedBytes: bytes.length, codec: 'none' }
+  add({ digest: ref.digest, size: bytes.length, path })
 }
 
 function copyLocation(content: Content, reuse: readonly DeliveryIndex[], index: DeliveryIndex): boolean {

@@ -42,6 +42,14 @@ export type Window = z.infer<typeof Window>
 
 const LocalDateTime = z.string().regex(/^\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}(?::\d{2})?)?$/, 'must be a local date or date and time such as 2026-12-20 or 2026-12-20T18:00')
 
+/** The moment a zone-less date and time would be in UTC: for comparing two of them, and for telling whether one exists. */
+const asUtcMs = (local: string): number => Date.parse(`${local.length === 10 ? `${local}T00:00` : local}Z`)
+/** Date.parse takes the 30th of February for the 2nd of March: a date exists when it comes back as it was written. */
+const exists = (local: string): boolean => !Number.isNaN(asUtcMs(local)) && new Date(asUtcMs(local)).toISOString().startsWith(local)
+const ExistingDateTime = LocalDateTime.refine(exists, { message: 'is not a date that exists' })
+
 /** When a site may not start a change, in the site's own zone; `to` is the first moment after it. */
-export const Freeze = z.strictObject({ from: LocalDateTime, to: LocalDateTime, reason: z.string().max(limits.reasonLengthMax).default('') })
+export const Freeze = z
+  .strictObject({ from: ExistingDateTime, to: ExistingDateTime, reason: z.string().max(limits.reasonLengthMax).default('') })
+  .refine(({ from, to }) => !exists(from) || !exists(to) || asUtcMs(to) > asUtcMs(from), { message: 'must be after from', path: ['to'] })
 export type Freeze = z.infer<typeof Freeze>

@@ -34,7 +34,7 @@ export async function receiveReports(ctx: Ctx, messages: readonly IncomingMessag
     const folded = foldReports(reports)
     await ctx.db.write(recordReports(ctx, folded))
     await advanceTouched(ctx, folded)
-    if (folded.hellos.length + folded.attempts.length + folded.resend.length + folded.positions.length > 0) await dispatchDirectives(ctx)
+    if (endedIn(folded).length + folded.hellos.length + folded.resend.length + folded.positions.length > 0) await dispatchDirectives(ctx)
   }
   return { accepted: reports.length, refused }
 }
@@ -80,10 +80,14 @@ async function openMessage(ctx: Ctx, message: IncomingMessage): Promise<Result<R
   return ok(report)
 }
 
+/** Attempts that are over: these free places. One that goes on frees none. */
+const endedIn = (folded: Folded) => folded.attempts.filter(({ event }) => event !== 'started')
+
 /** Rollouts that may now do something: those whose attempts ended, and those that wait for a site that said hello. */
 async function advanceTouched(ctx: Ctx, folded: Folded): Promise<void> {
-  const sites = new Set([...folded.hellos.map((h) => h.site), ...folded.attempts.filter((a) => a.event !== 'started').map((a) => a.site)])
-  const rollouts = new Set<string>(folded.attempts.filter((a) => a.event !== 'started').map((a) => a.rolloutId))
+  const ended = endedIn(folded)
+  const sites = new Set([...folded.hellos, ...ended].map(({ site }) => site))
+  const rollouts = new Set<string>(ended.map(({ rolloutId }) => rolloutId))
   if (sites.size > 0) {
     const [waiting] = await ctx.db.write([
       {

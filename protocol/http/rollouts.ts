@@ -12,8 +12,8 @@ import { Blocker } from './sites.ts'
 const RolloutParams = z.strictObject({ rollout: RolloutId })
 const Reason = z.string().max(limits.reasonLengthMax).default('')
 
-/** How many deployments are in which state. */
-export const Counts = z.record(z.enum(deploymentStates), z.int())
+/** How many deployments are in which state; states without any are left out. */
+export const Counts = z.partialRecord(z.enum(deploymentStates), z.int())
 export type Counts = z.infer<typeof Counts>
 
 export const WaveView = z.object({

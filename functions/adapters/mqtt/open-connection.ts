@@ -1,4 +1,5 @@
-import { connect, type MqttClient } from 'mqtt'
+// the build for Workers has the default export only
+import mqtt, { type MqttClient } from 'mqtt'
 
 /** How the controller gets into a broker: a URL (`mqtt`, `mqtts`, `ws` or `wss`) and what it is known by there. */
 export type BrokerAccess = { url: string; username?: string | undefined; password?: string | undefined }
@@ -9,7 +10,7 @@ export type MqttLink = { client: MqttClient; gone: Promise<void> }
 /** Opens one connection with a clean session that is not opened again when it goes. Rejects after `timeoutMs`. */
 export function openConnection(access: BrokerAccess, clientId: string, timeoutMs: number): Promise<MqttLink> {
   const { url, username, password } = access
-  const client = connect(url, { protocolVersion: 4, clean: true, reconnectPeriod: 0, connectTimeout: timeoutMs, clientId, username, password })
+  const client = mqtt.connect(url, { protocolVersion: 4, clean: true, reconnectPeriod: 0, connectTimeout: timeoutMs, clientId, username, password })
   const gone = new Promise<void>((resolve) => client.once('close', () => resolve()))
   return new Promise((resolve, reject) => {
     let last = 'the connection was closed before the broker answered'

@@ -1,5 +1,5 @@
-import type { DeliveryIndex, Location, TreeListing } from '../protocol/manifest.ts'
-import type { Digest } from '../protocol/ids.ts'
+import type { DeliveryIndex, Location, TreeListing, TreeRef } from './manifest.ts'
+import type { Digest } from './ids.ts'
 
 /** Bytes by what they are: SHA-256 and length. */
 export type Content = { digest: Digest; size: number }
@@ -32,4 +32,18 @@ export function locationFault(content: Content, location: Location, objects: Del
   if (location.codec === 'none' && location.storedBytes !== content.size) return `${location.storedBytes} plain bytes for a content of ${content.size}`
   if ('pack' in location) return offset + location.storedBytes > objectBytes ? `the range ends after the pack's ${objectBytes} bytes` : null
   return location.storedBytes !== objectBytes ? `the object has ${objectBytes} bytes, not ${location.storedBytes}` : null
+}
+
+/** What is wrong with where an index says a tree's listing is, or null: DeliveryIndex promises an object of its own, not compressed. */
+export function listingLocationFault(tree: TreeRef, index: DeliveryIndex): string | null {
+  const location = index.content[tree.digest]
+  if (location === undefined) return `the delivery index does not say where the listing ${tree.digest} is`
+  if (!('object' in location) || location.object !== tree.digest || location.codec !== 'none') return 'a listing must be stored as an object of its own, uncompressed'
+  return locationFault({ digest: tree.digest, size: tree.listingBytes }, location, index.objects)
+}
+
+/** Number of a tree's files, and the sum of their sizes: what its TreeRef must say. */
+export function totalsOf(listing: TreeListing): { files: number; size: number } {
+  const files = listing.entries.filter((entry) => entry.type === 'file')
+  return { files: files.length, size: files.reduce((sum, file) => sum + file.size, 0) }
 }

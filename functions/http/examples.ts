@@ -1,0 +1,41 @@
+import type { BodyInput } from '../../protocol/http/contract.ts'
+import type { ContractId, contracts } from '../../protocol/http/contracts.ts'
+
+type WithBody = { [I in ContractId]: BodyInput<(typeof contracts)[I]> extends undefined ? never : I }[ContractId]
+
+const digest = '9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08'
+const envelope = (type: string) => ({
+  payloadType: `application/vnd.murmur.${type}.v1+json`, payload: 'eyJ2IjoxfQ==',
+  signatures: [{ keyid: digest, sig: 'QmFzZTY0IG9mIHRoZSA2NCBieXRlcyBvZiBhbiBFZDI1NTE5IHNpZ25hdHVyZSwgaGVyZSBhbiBleGFtcGxlLg==' }],
+})
+
+/** A body for every operation that takes one, as the reference shows it. A test holds each against its schema. */
+export const examples: { [I in WithBody]: BodyInput<(typeof contracts)[I]> } = {
+  createSite: {
+    id: 'rathaus-nord', labels: { region: 'north', tier: 'gold' }, timeZone: 'Europe/Berlin',
+    windows: [{ cron: '0 2 * * *', duration: '3h' }], freezes: [{ from: '2026-12-20', to: '2027-01-06', reason: 'end of the year' }],
+  },
+  updateSite: { labels: { region: 'north', tier: 'silver' } },
+  createRelease: { manifest: envelope('manifest'), index: { digest, size: 48_213 } },
+  signUploads: { objects: [{ digest, size: 8_388_608 }] },
+  withdrawRelease: { reason: 'breaks the card readers of tier gold' },
+  createRollout: {
+    name: 'shop 1.5.0 to the north', target: { release: 'shop@1.5.0' }, selector: { matchLabels: { region: 'north' } },
+    policy: { maxParallel: '5%', waves: [{ name: 'canary', size: 2, barrier: true, successThreshold: 1, soak: '30m' }, { name: 'rest', size: 'rest' }] },
+  },
+  planRollout: { name: 'shop 1.5.0 everywhere', target: { release: 'shop@1.5.0' }, selector: { all: true } },
+  pauseRollout: { reason: 'looking into alarms in Kiel' },
+  resumeRollout: { reason: 'two sites had a full disk' },
+  approveRollout: { wave: 'canary', reason: 'the canary ran over a busy Saturday' },
+  abortRollout: { mode: 'safe-point', reason: 'superseded by 1.5.1' },
+  retryRollout: { sites: ['rathaus-nord'], reason: 'disk cleared' },
+  waiveDeployments: { sites: ['rathaus-nord'], reason: 'the site is being rebuilt' },
+  rollbackRollout: { reason: 'prices are rounded wrongly' },
+  createToken: { name: 'ci-publisher', role: 'publisher', expiresIn: '90d' },
+  putTrust: envelope('trust'),
+  raiseAlarm: { site: 'rathaus-nord', alarmId: '100.103', entity: 'node=node-1', severity: 'major', text: 'the disk is 95 % full', gating: true },
+  clearAlarm: { site: 'rathaus-nord', alarmId: '100.103', entity: 'node=node-1' },
+  ingest: { messages: [{ topic: 'murmur/v1/practice/sites/rathaus-nord/report', payload: 'eyJwYXlsb2FkVHlwZSI6Ii4uLiJ9' }] },
+  enrol: { site: 'rathaus-nord', claim: 'mc_0123456789abcdef0123456789abcdef01234567', publicKey: 'MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=', proof: envelope('trust').signatures[0]!.sig, agentVersion: '0.1.0' },
+  signDownloads: { objects: [digest] },
+}

@@ -1,0 +1,81 @@
+import { pathToFileURL } from 'node:url'
+import { join } from 'node:path'
+import { eq } from 'drizzle-orm'
+import type { Hono } from 'hono'
+import { openDatabase, type Database } from '../../db/client.ts'
+import { migrate } from '../../db/migrate.ts'
+import { site } from '../../db/schema/fleet.ts'
+import type { SiteId } from '../../protocol/ids.ts'
+import { createReportSink } from './report-sink.ts'
+import { createDiskObjectStore } from '../adapters/node/disk-object-store.ts'
+import { createEmbeddedBroker } from '../adapters/node/embedded-broker.ts'
+import { nodeCrypto } from '../adapters/node/node-crypto.ts'
+import { sortableIds } from '../adapters/node/sortable-ids.ts'
+import { systemClock } from '../adapters/node/system-clock.ts'
+import type { ReportSink, ReportSubscriber } from '../adapters/mqtt/batch-reports.ts'
+import { createMqttBroker } from '../adapters/mqtt/mqtt-broker.ts'
+import { createMqttSubscriber } from '../adapters/mqtt/subscriber.ts'
+import type { Config, Deps } from '../context.ts'
+import { createApp } from '../http/app.ts'
+import { createObjectRoute } from '../http/object-route.ts'
+import { createObjectSigner } from '../http/sign-object-url.ts'
+import type { Broker } from '../ports/broker.ts'
+import type { Keys } from '../ports/keys.ts'
+import type { Log } from '../ports/log.ts'
+import type { NodeSettings } from './env.ts'
+import { openNodeKeys } from './node-keys.ts'
+import { createWorkTracker } from './track-work.ts'
+
+/** Everything the controller needs from one Node process. */
+export type NodePlatform = { deps: Deps; app: Hono; subscriber: ReportSubscriber; close(): Promise<void> }
+
+type BrokerSide = { broker: Broker; createSubscriber(sink: ReportSink): ReportSubscriber; close(): Promise<void> }
+
+const lastWorkMs = 10_000
+
+/** Opens the database (and brings it up to date), the store, the broker and the keys that the settings name. */
+export async function openNodePlatform(settings: NodeSettings, config: Config, log: Log): Promise<NodePlatform> {
+  const data = settings.MURMUR_DATA
+  const keys = await openNodeKeys(nodeCrypto, data)
+  const db = await openDatabase(settings.MURMUR_DATABASE_URL ?? pathToFileURL(join(data, 'controller.db')).href, settings.MURMUR_DATABASE_TOKEN)
+  const applied = await migrate(db)
+  if (applied.length > 0) log.write('info', 'database.migrated', { applied })
+  const signing = { baseUrl: config.publicUrl, secret: keys.objectSecret, clock: systemClock, crypto: nodeCrypto }
+  const store = createDiskObjectStore({ root: join(data, 'objects'), signer: createObjectSigner(signing) })
+  const brokerSide = settings.MURMUR_BROKER_URL === undefined ? await openEmbeddedBroker(settings, keys, db, log) : openExternalBroker(settings, settings.MURMUR_BROKER_URL, keys, log)
+  const work = createWorkTracker(log)
+  const deps: Deps = { db, store, broker: brokerSide.broker, clock: systemClock, ids: sortableIds, keys, crypto: nodeCrypto, log, config, background: work.background }
+  const app = createApp(deps)
+  app.route('/', createObjectRoute({ store, ...signing }))
+  return {
+    deps, app,
+    subscriber: brokerSide.createSubscriber(createReportSink(deps)),
+    async close() {
+      await work.settled(lastWorkMs)
+      await brokerSide.close()
+      db.close()
+    },
+  }
+}
+
+async function openEmbeddedBroker(settings: NodeSettings, keys: Keys, db: Database, log: Log): Promise<BrokerSide> {
+  const broker = await createEmbeddedBroker({
+    fleet: settings.MURMUR_FLEET, ingestSecret: keys.ingestSecret(), crypto: nodeCrypto, log, host: settings.MURMUR_BROKER_HOST, port: settings.MURMUR_BROKER_PORT,
+    sitesUrl: settings.MURMUR_BROKER_SITES_URL ?? null,
+    incarnationOf: (id) => incarnationOf(db, id),
+  })
+  return { broker, createSubscriber: broker.createSubscriber, close: broker.close }
+}
+
+function openExternalBroker(settings: NodeSettings, url: string, keys: Keys, log: Log): BrokerSide {
+  const access = { url, username: settings.MURMUR_BROKER_USERNAME, password: settings.MURMUR_BROKER_PASSWORD }
+  const fleet = settings.MURMUR_FLEET
+  const broker = createMqttBroker({ ...access, fleet, ingestSecret: keys.ingestSecret(), crypto: nodeCrypto, ids: sortableIds, log, sitesUrl: settings.MURMUR_BROKER_SITES_URL ?? url })
+  return { broker, createSubscriber: (sink) => createMqttSubscriber({ ...access, fleet, clientId: `${fleet}-controller-reports`, sink, log }), close: broker.close }
+}
+
+/** Only an enrolled site's newest agent gets in. */
+async function incarnationOf(db: Database, id: SiteId): Promise<number | null> {
+  const [row] = await db.orm.select({ state: site.state, incarnation: site.incarnation }).from(site).where(eq(site.id, id))
+  return row?.state === 'enrolled' ? row.incarnation : null
+}

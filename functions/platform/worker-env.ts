@@ -1,0 +1,31 @@
+import { z } from 'zod'
+import { FleetId } from '../../protocol/ids.ts'
+import type { R2Bucket } from '../adapters/cloudflare/r2-object-store.ts'
+import { parseEnvironment, type Setting } from './parse-environment.ts'
+
+const setting = <S extends z.ZodType>(about: string, schema: S): Setting<S> => ({ about, schema })
+const secret = z.base64().min(44, 'must be base64 of at least 32 bytes')
+
+/** What the controller on Workers is told by its variables and secrets. */
+export const workerSettings = {
+  MURMUR_FLEET: setting('Name of the fleet; goes into every topic and every signed statement, and cannot be changed later.', FleetId),
+  MURMUR_PUBLIC_URL: setting('How agents and people reach this Worker.', z.url({ protocol: /^https?$/, error: 'must be an http or https URL' })),
+  MURMUR_DATABASE_URL: setting('libSQL over HTTP: `https://…` or `libsql://…` (Turso, sqld).', z.string().regex(/^(?:https?|libsql):\/\/.+$/, 'must be an http, https or libsql URL')),
+  MURMUR_DATABASE_TOKEN: setting('Secret. Token for that database.', z.string().min(1).optional()),
+  MURMUR_BROKER_URL: setting('MQTT over WebSocket: `wss://…`.', z.url({ protocol: /^wss?$/, error: 'must be a ws or wss URL' })),
+  MURMUR_BROKER_USERNAME: setting("The controller's user at that broker.", z.string().min(1)),
+  MURMUR_BROKER_PASSWORD: setting("Secret. The controller's password at that broker.", z.string().min(1)),
+  MURMUR_BROKER_SITES_URL: setting('How agents reach the broker.', z.url({ protocol: /^(?:mqtts?|wss?)$/, error: 'must be an mqtt, mqtts, ws or wss URL' })),
+  MURMUR_FLEET_KEY: setting('Secret. The fleet key: base64 of the PKCS #8 DER of an Ed25519 key.', secret),
+  MURMUR_INGEST_SECRET: setting('Secret. Base64 of at least 32 bytes of chance.', secret),
+  MURMUR_FIRST_ADMIN_HASH: setting('SHA-256, in hexadecimal, of the token that becomes the first admin of a controller without one.', z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 hexadecimal digits').optional()),
+} as const
+
+/** Variables, secrets and bindings, as the platform gives them. */
+export type WorkerBindings = { OBJECTS: R2Bucket } & Record<string, unknown>
+
+/** The settings among the bindings; throws EnvironmentError that lists everything that is wrong. */
+export function readWorkerSettings(bindings: WorkerBindings) {
+  const texts = Object.fromEntries(Object.entries(bindings).filter((entry): entry is [string, string] => typeof entry[1] === 'string'))
+  return parseEnvironment(workerSettings, texts, () => (bindings.OBJECTS === undefined ? ['OBJECTS: the R2 bucket is not bound'] : []))
+}

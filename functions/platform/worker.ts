@@ -1,0 +1,70 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { Hono } from 'hono'
+import packageJson from '../../package.json' with { type: 'json' }
+import { openDatabase } from '../../db/client.ts'
+import { fromBase64 } from '../../protocol/bytes.ts'
+import { webCrypto } from '../../protocol/crypto.ts'
+import { keyIdOf, type SigningKey } from '../../protocol/envelope.ts'
+import { createR2ObjectStore } from '../adapters/cloudflare/r2-object-store.ts'
+import { createMqttBroker } from '../adapters/mqtt/mqtt-broker.ts'
+import { jsonLog } from '../adapters/node/json-log.ts'
+import { sortableIds } from '../adapters/node/sortable-ids.ts'
+import { systemClock } from '../adapters/node/system-clock.ts'
+import { ensureFirstAdmin } from '../auth/ensure-first-admin.ts'
+import { newContext, type Deps } from '../context.ts'
+import { createApp } from '../http/app.ts'
+import { createObjectRoute } from '../http/object-route.ts'
+import { createObjectSigner } from '../http/sign-object-url.ts'
+import { createJobs } from '../jobs.ts'
+import { readWorkerSettings, type WorkerBindings } from './worker-env.ts'
+
+/** What of Workers' execution context is used. */
+export type Execution = { waitUntil(work: Promise<unknown>): void }
+export type WorkerPlatform = { fetch(request: Request, execution: Execution): Promise<Response>; runJobs(scheduledMs: number, execution: Execution): Promise<void> }
+
+/** Which invocation background work belongs to: the app is built once per isolate, and each request has its own `waitUntil`. */
+const invocation = new AsyncLocalStorage<Execution>()
+
+/** Builds the controller for one isolate, out of fetch-based clients only: sockets must not be shared between requests. */
+export async function openWorkerPlatform(bindings: WorkerBindings): Promise<WorkerPlatform> {
+  const settings = readWorkerSettings(bindings)
+  const log = jsonLog('info')
+  const ingestSecret = fromBase64(settings.MURMUR_INGEST_SECRET)
+  const fleetKey = await importKey(settings.MURMUR_FLEET_KEY)
+  const signing = { baseUrl: settings.MURMUR_PUBLIC_URL, secret: await webCrypto.derive(ingestSecret, 'murmur object urls'), clock: systemClock, crypto: webCrypto }
+  const store = createR2ObjectStore({ bucket: bindings.OBJECTS, crypto: webCrypto, signer: createObjectSigner(signing) })
+  const broker = createMqttBroker({
+    url: settings.MURMUR_BROKER_URL, username: settings.MURMUR_BROKER_USERNAME, password: settings.MURMUR_BROKER_PASSWORD, sitesUrl: settings.MURMUR_BROKER_SITES_URL,
+    fleet: settings.MURMUR_FLEET, ingestSecret, crypto: webCrypto, ids: sortableIds, log, perCall: true,
+  })
+  const deps: Deps = {
+    db: await openDatabase(settings.MURMUR_DATABASE_URL, settings.MURMUR_DATABASE_TOKEN), store, broker, clock: systemClock, ids: sortableIds, crypto: webCrypto, log,
+    keys: { fleetKey: () => fleetKey, ingestSecret: () => ingestSecret },
+    config: { fleet: settings.MURMUR_FLEET, publicUrl: settings.MURMUR_PUBLIC_URL, version: packageJson.version },
+    background: (work) => invocation.getStore()?.waitUntil(work),
+  }
+  if (settings.MURMUR_FIRST_ADMIN_HASH !== undefined) await ensureFirstAdmin(newContext(deps, { name: 'controller', role: 'controller' }, 'first-admin'), settings.MURMUR_FIRST_ADMIN_HASH)
+  const app = new Hono().route('/', createApp(deps)).route('/', createObjectRoute({ store, ...signing }))
+  const jobs = createJobs(deps)
+  return {
+    fetch: (request, execution) => invocation.run(execution, async () => app.fetch(request)),
+    runJobs: (scheduledMs, execution) =>
+      invocation.run(execution, async () => {
+        for (const job of jobs) {
+          if (job.everyMs > cronMs && scheduledMs % job.everyMs >= cronMs) continue
+          // one that fails must not keep the others from running
+          await job.run().catch((error: unknown) => log.write('error', 'job.failed', { job: job.name, error: String(error) }))
+        }
+      }),
+  }
+}
+
+/** Cron triggers come once a minute; jobs that want to run more often do their work on requests and reports in between. */
+const cronMs = 60_000
+
+async function importKey(base64: string): Promise<SigningKey> {
+  const privateKey = fromBase64(base64)
+  const key = await crypto.subtle.importKey('pkcs8', privateKey, 'Ed25519', true, ['sign'])
+  const { x } = (await crypto.subtle.exportKey('jwk', key)) as { x: string }
+  return { privateKey, keyid: await keyIdOf(webCrypto, fromBase64(x.replaceAll('-', '+').replaceAll('_', '/').padEnd(44, '='))) }
+}
