@@ -1,0 +1,66 @@
+import { z } from 'zod'
+import { Command, Desired, Grant, type Directive } from '../../protocol/directives.ts'
+import { comparePositions, Digest, Position, ReleaseRef, TimeMs } from '../../protocol/ids.ts'
+import { assertNever } from '../../protocol/result.ts'
+
+/** Releases a site may be sent back to (SPEC I4); older ones are forgotten. */
+export const historyMax = 32
+
+/** What a command came to; repeated when the command is. */
+export const CommandAnswer = z.strictObject({ result: z.enum(['done', 'refused', 'nothing-to-do']), detail: z.string() })
+export type CommandAnswer = z.infer<typeof CommandAnswer>
+
+/**
+ * All that a site holds between two starts of its agent, besides its identity and the attempt in its journal. Written
+ * before it is acted upon. The newest directive of each kind is kept whole: its position is what is held of its kind.
+ */
+export const HeldState = z.strictObject({
+  v: z.literal(1),
+  incarnation: z.int().positive(),
+  desired: Desired.nullable(),
+  grant: Grant.nullable(),
+  command: z.strictObject({ directive: Command, answer: CommandAnswer.nullable() }).nullable(),
+  /** `issuedAtMs` of the newest verified directive: the wall clock cannot be right before it (F30). */
+  timeFloorMs: TimeMs,
+  /** No report of an earlier life has a `seq` above this. */
+  seqCeiling: z.int().nonnegative(),
+  running: ReleaseRef.nullable(),
+  previous: ReleaseRef.nullable(),
+  /** Committed releases, oldest first, each once. */
+  history: z.array(ReleaseRef).max(historyMax),
+  /** The release whose bytes are all here, ahead of its start. */
+  staged: Digest.nullable(),
+})
+export type HeldState = z.infer<typeof HeldState>
+
+/** What a site holds at first, or after it was enrolled again: its releases stay, all that was said to the old incarnation goes. */
+export const freshState = (incarnation: number, earlier: HeldState | null): HeldState => ({
+  v: 1, incarnation, desired: null, grant: null, command: null, timeFloorMs: earlier?.timeFloorMs ?? 0, seqCeiling: 0,
+  running: earlier?.running ?? null, previous: earlier?.previous ?? null, history: earlier?.history ?? [], staged: earlier?.staged ?? null,
+})
+
+/** The position of the newest accepted directive of each kind. */
+export const heldPositions = (held: HeldState): Record<Directive['kind'], Position | null> => ({
+  desired: held.desired?.position ?? null, grant: held.grant?.position ?? null, command: held.command?.directive.position ?? null,
+})
+
+/** The newest position of any kind, or null. */
+export const newestPosition = (held: HeldState): Position | null =>
+  Object.values(heldPositions(held)).reduce((newest, position) => (position !== null && (newest === null || comparePositions(position, newest) > 0) ? position : newest), null)
+
+/** Holding a directive that was accepted. */
+export function hold(held: HeldState, directive: Directive): HeldState {
+  switch (directive.kind) {
+    case 'desired': return { ...held, desired: directive }
+    case 'grant': return { ...held, grant: directive }
+    case 'command': return { ...held, command: { directive, answer: null } }
+    default: return assertNever(directive)
+  }
+}
+
+/** A release that was committed; the same again changes nothing, so a commit can be repeated. */
+export function commitRelease(held: HeldState, from: ReleaseRef | null, to: ReleaseRef): HeldState {
+  const history = [...held.history.filter((release) => release.digest !== to.digest), to].slice(-historyMax)
+  const stillWanted = held.staged !== to.digest && held.staged === held.desired?.release?.digest
+  return { ...held, running: to, previous: from, history, staged: stillWanted ? held.staged : null }
+}

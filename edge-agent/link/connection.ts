@@ -1,0 +1,100 @@
+import { toHex } from '../../protocol/bytes.ts'
+import type { ConnectionId } from '../../protocol/ids.ts'
+import type { Host, MqttConnection, MqttMessage } from '../host/host.ts'
+import { explain, type Log } from '../log.ts'
+import type { SpooledReport } from '../report/spool.ts'
+import { createWake } from '../wake.ts'
+import { backoffMs } from './backoff.ts'
+
+/** A connection that lasted less counts as a failure: two agents with one name must not throw each other out all day (F41). */
+const steadyMs = 60_000
+/** Failures in a row after which broker credentials are asked for anew. */
+const renewAfter = 3
+
+export type Broker = { url: string; clientId: string; username: string; password: string }
+export type ConnectionParts = {
+  host: Host
+  log: Log
+  broker: () => Broker
+  keepAliveS: number
+  reconnectMsMax: number
+  subscriptions: readonly string[]
+  reportTopic: string
+  presenceTopic: string
+  /** A sealed `gone` for a connection: the last will, and the goodbye. */
+  goneFor(connectionId: ConnectionId): Promise<Uint8Array>
+  /** Connected and subscribed. */
+  onConnected(connectionId: ConnectionId): Promise<void>
+  onMessage(message: MqttMessage): void
+  /** Several tries failed: perhaps the credentials were rotated. */
+  renew(): Promise<void>
+  outgoing: { take(): SpooledReport | null; acknowledged(report: SpooledReport): Promise<void>; seal(report: SpooledReport): Promise<Uint8Array> }
+}
+
+export interface Connection {
+  /** Connects, and connects again, until the signal; then says goodbye. */
+  run(signal: AbortSignal): Promise<void>
+  /** Something waits to be sent. */
+  ring(): void
+  readonly connectionId: ConnectionId | null
+}
+
+export function createConnection(parts: ConnectionParts): Connection {
+  const { host, log } = parts
+  const wake = createWake()
+  let connectionId: ConnectionId | null = null
+
+  async function sendAll(connection: MqttConnection, signal: AbortSignal): Promise<never> {
+    for (;;) {
+      for (let report = parts.outgoing.take(); report !== null; report = parts.outgoing.take()) {
+        signal.throwIfAborted()
+        await connection.publish(parts.reportTopic, await parts.outgoing.seal(report))
+        await parts.outgoing.acknowledged(report)
+      }
+      await wake.wait(signal)
+    }
+  }
+
+  /** One connection from its beginning to its end; throws for whatever reason it ended. */
+  async function serve(signal: AbortSignal): Promise<never> {
+    const id = toHex(host.random.bytes(16)) as ConnectionId
+    const gone = await parts.goneFor(id)
+    const { url, clientId, username, password } = parts.broker()
+    const connection = await host.network.mqtt({ url, clientId, username, password, keepAliveS: parts.keepAliveS, will: { topic: parts.presenceTopic, payload: gone } })
+    const closed = new AbortController()
+    connection.onClose(() => closed.abort(new Error('the connection is gone')))
+    try {
+      connection.onMessage(parts.onMessage)
+      await connection.subscribe(parts.subscriptions)
+      connectionId = id
+      await parts.onConnected(id)
+      return await sendAll(connection, AbortSignal.any([signal, closed.signal]))
+    } finally {
+      connectionId = null
+      if (signal.aborted && !closed.signal.aborted) await connection.publish(parts.presenceTopic, gone).catch(() => undefined)
+      await connection.close().catch(() => undefined)
+    }
+  }
+
+  return {
+    get connectionId() {
+      return connectionId
+    },
+    ring: wake.ring,
+    async run(signal) {
+      for (let failures = 0; ; ) {
+        const startedMs = host.clock.monotonicMs()
+        try {
+          await serve(signal)
+        } catch (error) {
+          if (signal.aborted) return
+          failures = host.clock.monotonicMs() - startedMs >= steadyMs ? 1 : failures + 1
+          log('warn', 'disconnected', { failures, error: explain(error) })
+        }
+        if (failures % renewAfter === 0) await parts.renew().catch((error: unknown) => log('warn', 'enrolment-not-renewed', { error: explain(error) }))
+        await host.clock.sleep(backoffMs(failures, { base: 500, max: parts.reconnectMsMax }, host.random), signal).catch(() => undefined)
+        if (signal.aborted) return
+      }
+    },
+  }
+}

@@ -1,0 +1,13 @@
+import { utf8 } from '../../protocol/bytes.ts'
+import type { Crypto } from '../../protocol/crypto.ts'
+import { reportKeyId, sealReport } from '../../protocol/envelope.ts'
+import type { Report } from '../../protocol/reports.ts'
+import type { Identity } from '../link/judge.ts'
+import type { SpooledReport } from './spool.ts'
+
+/** A report as it travels: numbered, timed and sealed with the site's report key. */
+export async function sealed(crypto: Crypto, identity: Identity, reportKey: Uint8Array, sentAtMs: number, spooled: Pick<SpooledReport, 'seq' | 'bootId' | 'body'>): Promise<Uint8Array> {
+  const { fleet, site, incarnation } = identity
+  const report: Report = { v: 1, fleet, site, incarnation, bootId: spooled.bootId, seq: spooled.seq, sentAtMs: Math.max(0, Math.round(sentAtMs)), body: spooled.body }
+  return utf8(JSON.stringify(await sealReport(crypto, utf8(JSON.stringify(report)), reportKeyId(fleet, site, incarnation), reportKey)))
+}

@@ -1,0 +1,112 @@
+import { beforeEach, describe, expect, test } from 'vitest'
+import { FileError } from '../../edge-agent/host/host.ts'
+import { silentLog } from '../../edge-agent/log.ts'
+import { openSpool, type Spool } from '../../edge-agent/report/spool.ts'
+import type { BootId, CommandId } from '../../protocol/ids.ts'
+import type { ReportBody } from '../../protocol/reports.ts'
+import { SimulatedFiles } from '../support/simulated-files.ts'
+import { aDeployment } from '../support/make-directives.ts'
+
+const bootId = 'b'.repeat(32) as BootId
+const inventory = (kernel: string): ReportBody => ({ kind: 'inventory', facts: { kernel } })
+const answer = (detail: string): ReportBody => ({ kind: 'answer', command: `cm_${'0'.repeat(26)}` as CommandId, result: 'done', detail })
+const unreadable = (detail: string): ReportBody => ({ kind: 'rejected', reason: 'bad-signature', directive: 'unreadable', position: null, held: null, deployment: null, attempt: null, detail })
+const progress = (attempt: number, phase: 'staging' | 'applying'): ReportBody => ({
+  kind: 'progress', running: null, previous: null, nodes: [],
+  attempt: { deployment: aDeployment, attempt, phase, outcome: null, fault: null, nodesDone: 0, nodesTotal: 1, bytesDone: 0, bytesTotal: 0, requestId: 'request-1' },
+})
+
+let files: SimulatedFiles
+let seq: number
+
+function open(reportsMax = 100): Promise<Spool> {
+  return openSpool({ files, directory: '/spool', reportsMax, bootId, nowMs: () => 1, nextSeq: async () => ++seq, log: silentLog })
+}
+async function drain(spool: Spool): Promise<ReportBody[]> {
+  const bodies: ReportBody[] = []
+  for (let report = spool.take(); report !== null; report = spool.take()) {
+    bodies.push(report.body)
+    await spool.acknowledged(report)
+  }
+  return bodies
+}
+
+beforeEach(async () => {
+  seq = 0
+  files = new SimulatedFiles()
+  await files.makeDirectory('/spool')
+  await files.sync('/')
+})
+
+describe('the spool of reports (SPEC §3.2)', () => {
+  test('gives reports in the order of their numbers, each until it is acknowledged', async () => {
+    const spool = await open()
+    for (const text of ['a', 'b', 'c']) await spool.add(answer(text))
+    expect(spool.take()).toBe(spool.take())
+    expect((await drain(spool)).map((body) => 'detail' in body && body.detail)).toEqual(['a', 'b', 'c'])
+    expect(await files.list('/spool')).toEqual([])
+  })
+
+  test('keeps what was added over a power cut, and sends it again if the acknowledgement was lost (I8)', async () => {
+    const spool = await open()
+    await spool.add(answer('a'))
+    await spool.add(answer('b'))
+    await spool.acknowledged(spool.take()!)
+    files.crash(() => 0.9)
+    const after = await open()
+    expect((await drain(after)).map((body) => 'detail' in body && body.detail)).toContain('b')
+  })
+
+  test('replaces an unsent older report of the same attempt, and no other', async () => {
+    const spool = await open()
+    await spool.add(progress(1, 'staging'))
+    await spool.add(progress(2, 'staging'))
+    await spool.add(inventory('1'))
+    await spool.add(progress(2, 'applying'))
+    await spool.add(inventory('2'))
+    expect(await drain(spool)).toEqual([progress(1, 'staging'), progress(2, 'applying'), inventory('2')])
+  })
+
+  test('does not replace a report that is being sent', async () => {
+    const spool = await open()
+    await spool.add(progress(1, 'staging'))
+    const sending = spool.take()!
+    await spool.add(progress(1, 'applying'))
+    expect(spool.take()).toBe(sending)
+    expect(spool.length).toBe(2)
+  })
+
+  test('when it is full, drops the oldest of the least, and answers last (F32)', async () => {
+    const spool = await open(3)
+    await spool.add(inventory('1'))
+    await spool.add(answer('a'))
+    await spool.add(progress(1, 'staging'))
+    await spool.add(answer('b'))
+    await spool.add(answer('c'))
+    expect(await drain(spool)).toEqual([answer('a'), answer('b'), answer('c')])
+  })
+
+  test('a flood of forged messages takes one place (F44)', async () => {
+    const spool = await open()
+    for (let i = 0; i < 50; i++) await spool.add(unreadable(String(i)))
+    expect(spool.length).toBe(1)
+  })
+
+  test('a full disk does not keep a report from being sent (F23)', async () => {
+    const spool = await open()
+    files.beforeCall = (name, path) => {
+      if (name === 'write') throw new FileError('ENOSPC', path)
+    }
+    await spool.add(answer('a'))
+    expect(await drain(spool)).toEqual([answer('a')])
+  })
+
+  test('a damaged report is dropped, the others are not (F22)', async () => {
+    const spool = await open()
+    await spool.add(answer('a'))
+    await spool.add(answer('b'))
+    const [first] = (await files.list('/spool')).sort()
+    await files.write(`/spool/${first}`, new Uint8Array(3))
+    expect(await drain(await open())).toEqual([answer('b')])
+  })
+})
