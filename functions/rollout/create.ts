@@ -1,6 +1,7 @@
 import type { Statement } from '../../db/client.ts'
 import type { RolloutView } from '../../protocol/http/rollouts.ts'
 import type { RolloutRequest } from '../../protocol/policy.ts'
+import { rolloutTable } from '../../protocol/states.ts'
 import { recordEvents } from '../audit/record.ts'
 import type { Ctx } from '../context.ts'
 import { advanceRollout } from './advance.ts'
@@ -50,7 +51,10 @@ function rows(ctx: Ctx, id: string, prepared: Prepared): Statement[] {
   ]
 }
 
-/** Unstarted deployments of the rollouts that this one replaces, at the sites that both select, are superseded. */
+/**
+ * Unstarted deployments of the rollouts that this one replaces, at the sites that both select, are superseded; a completed one
+ * that stood for newcomers stands no longer.
+ */
 function supersede(ctx: Ctx, id: string, prepared: Prepared): Statement[] {
   const { replaces } = prepared.request
   if (replaces !== 'all' && replaces.length === 0) return []
@@ -59,7 +63,13 @@ function supersede(ctx: Ctx, id: string, prepared: Prepared): Statement[] {
   const whichArgs = replaces === 'all' ? [id] : [id, JSON.stringify(replaces)]
   const affected = `state IN (${movableBy('supersede')}) AND site_id IN (SELECT value FROM json_each(?)) AND ${which}`
   const why = `superseded by rollout ${id}`
+  const standing = `state = 'completed' AND policy->>'joiners' = 'include' AND ${which.replaceAll('rollout_id', 'id')}`
   return [
+    {
+      sql: `INSERT INTO audit (at_ms, actor, action, entity, site_id, why, detail, request_id) SELECT ?, ?, 'rollout.supersede', 'rollout/' || id, NULL, ?, '{}', ? FROM rollout WHERE ${standing}`,
+      args: [ctx.nowMs, ctx.actor.name, why, ctx.requestId, ...whichArgs],
+    },
+    { sql: `UPDATE rollout SET state = '${rolloutTable.completed.supersede}', version = version + 1, wake_ms = NULL WHERE ${standing}`, args: whichArgs },
     {
       sql: `INSERT INTO audit (at_ms, actor, action, entity, site_id, why, detail, request_id)
             SELECT ?, ?, 'deployment.supersede', 'rollout/' || rollout_id, site_id, ?, '{}', ? FROM deployment WHERE ${affected}`,

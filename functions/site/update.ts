@@ -6,6 +6,8 @@ import type { siteContracts, SiteView } from '../../protocol/http/sites.ts'
 import { recordEvents } from '../audit/record.ts'
 import type { Ctx } from '../context.ts'
 import { checkIfMatch } from '../http/entity-tag.ts'
+import { siteJoined } from '../rollout/join.ts'
+import { reconsiderSite } from '../rollout/reconsider-site.ts'
 import { checkSettings } from './check-settings.ts'
 import { loadSite, siteUnmoved } from './load.ts'
 import { viewSite } from './view.ts'
@@ -20,6 +22,7 @@ export async function updateSite(ctx: Ctx, id: string, input: BodyOf<typeof site
   const next = { ...row, ...changes, version: row.version + 1 }
   const update = ctx.db.orm.update(site).set({ ...changes, version: next.version }).where(eq(site.id, id))
   const event = { action: 'site.updated', entity: `site/${id}`, siteId: id, why: `changed ${Object.keys(changes).join(', ')}`, detail: changes }
-  await ctx.db.write([statement(update), recordEvents(ctx, [event])], [siteUnmoved(row)])
+  await ctx.db.write([statement(update), ...reconsiderSite(id, ctx.nowMs), recordEvents(ctx, [event])], [siteUnmoved(row)])
+  if (changes.labels !== undefined) await siteJoined(ctx, id)
   return viewSite(next)
 }

@@ -10,6 +10,8 @@ import { retryRollout } from '../../functions/rollout/retry.ts'
 import { rollbackRollout } from '../../functions/rollout/rollback.ts'
 import { waiveDeployments } from '../../functions/rollout/waive.ts'
 import { receiveReports } from '../../functions/ingest/receive.ts'
+import { removeSite } from '../../functions/site/remove.ts'
+import { updateSite } from '../../functions/site/update.ts'
 import { siteJoined } from '../../functions/rollout/join.ts'
 import { RolloutRequest } from '../../protocol/policy.ts'
 import { startController, type Controller } from '../support/controller.ts'
@@ -173,6 +175,19 @@ describe('a rollout', () => {
     await tick(controller)
     expect(await runFleet(controller, fleet)).toEqual(['york'])
     expect((await look(controller, id)).state).toBe('completed')
+  })
+
+  test('looks again at a site whose windows were changed, and skips one that was removed', async () => {
+    const windows = [{ cron: '0 3 * * *', duration: 3_600_000 }]
+    const fleet = await enrolSites(controller, [{ id: 'one', windows }, { id: 'two', windows }])
+    const release = await addRelease(controller, '1.0.0')
+    const { id } = await startRollout(controller, { name: 'r', target: { release: release.id }, selector: everyone, policy: oneWave })
+    expect((await look(controller, id)).counts).toEqual({ pending: 2 })
+    await updateSite(operator(controller), 'one', { windows: [], ifMatch: null })
+    await removeSite(operator(controller), 'two', { ifMatch: null })
+    await tick(controller)
+    await runFleet(controller, fleet)
+    expect(await look(controller, id)).toMatchObject({ state: 'completed', counts: { succeeded: 1, skipped: 1 } })
   })
 
   test('starts when it is scheduled, not before', async () => {
@@ -364,6 +379,21 @@ describe('joiners', () => {
     await runFleet(controller, byId([late!]))
     expect(late!.running?.id).toBe('app@1.0.0')
     expect(await look(controller, id)).toMatchObject({ state: 'completed', members: 3, counts: { succeeded: 3 } })
+  })
+})
+
+describe('a standing rollout', () => {
+  test('stands no longer once another has replaced it', async () => {
+    const fleet = await enrolSites(controller, names(1))
+    await addRelease(controller, '1.0.0')
+    await addRelease(controller, '2.0.0')
+    const old = await startRollout(controller, { name: 'old', target: { release: 'app@1.0.0' }, selector: everyone, policy: { ...oneWave, joiners: 'include' } })
+    await runFleet(controller, fleet)
+    await startRollout(controller, { name: 'new', target: { release: 'app@2.0.0' }, selector: everyone, policy: oneWave, replaces: [old.id] })
+    expect((await look(controller, old.id)).state).toBe('superseded')
+    await enrolSites(controller, [{ id: 'late' }])
+    await siteJoined(controller.context(), 'late')
+    expect((await explainSite(controller.context(), 'late')).rollouts).toEqual([])
   })
 })
 

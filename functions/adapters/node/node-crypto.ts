@@ -1,31 +1,34 @@
-import { createHash, createHmac, createPrivateKey, createPublicKey, generateKeyPairSync, hkdfSync, sign, verify, type KeyObject } from 'node:crypto'
+import { createHash, createHmac, createPrivateKey, createPublicKey, createSecretKey, generateKeyPairSync, hkdfSync, sign, verify, type KeyObject } from 'node:crypto'
 import type { Crypto } from '../../../protocol/crypto.ts'
 
 const rawPublicKeyBytes = 32
 // SubjectPublicKeyInfo of Ed25519 up to the raw key (RFC 8410 §4)
 const publicKeyHead = Buffer.from('302a300506032b6570032100', 'hex')
 
-/** Parsed private keys by the bytes they came from: parsing costs as much as signing, and a process signs with few keys. */
-const privateKeys = new WeakMap<Uint8Array, KeyObject>()
-
-function privateKeyOf(der: Uint8Array): KeyObject {
-  const known = privateKeys.get(der)
-  if (known !== undefined) return known
-  const key = createPrivateKey({ key: Buffer.from(der), format: 'der', type: 'pkcs8' })
-  privateKeys.set(der, key)
-  return key
+/** Remembers the key object made from some bytes, as long as somebody holds them: making one costs several times what using it does. */
+function remember(make: (bytes: Uint8Array) => KeyObject): (bytes: Uint8Array) => KeyObject {
+  const made = new WeakMap<Uint8Array, KeyObject>()
+  return (bytes) => {
+    const key = made.get(bytes) ?? make(bytes)
+    made.set(bytes, key)
+    return key
+  }
 }
+
+const privateKeyOf = remember((der) => createPrivateKey({ key: Buffer.from(der), format: 'der', type: 'pkcs8' }))
+const publicKeyOf = remember((raw) => createPublicKey({ key: Buffer.concat([publicKeyHead, raw]), format: 'der', type: 'spki' }))
+const secretKeyOf = remember((bytes) => createSecretKey(bytes))
 
 /** Node's own one-shot functions: synchronous, and for short messages many times faster than WebCrypto's promises. */
 export const nodeCrypto: Crypto = {
   sha256: (bytes) => createHash('sha256').update(bytes).digest(),
-  hmac: (key, bytes) => createHmac('sha256', key).update(bytes).digest(),
+  hmac: (key, bytes) => createHmac('sha256', secretKeyOf(key)).update(bytes).digest(),
   derive: (secret, info) => new Uint8Array(hkdfSync('sha256', secret, new Uint8Array(0), info, 32)),
   sign: (privateKey, bytes) => sign(null, bytes, privateKeyOf(privateKey)),
   verify(publicKey, bytes, signature) {
     if (publicKey.length !== rawPublicKeyBytes || signature.length !== 64) return false
     try {
-      return verify(null, bytes, createPublicKey({ key: Buffer.concat([publicKeyHead, publicKey]), format: 'der', type: 'spki' }), signature)
+      return verify(null, bytes, publicKeyOf(publicKey), signature)
     } catch {
       return false
     }
