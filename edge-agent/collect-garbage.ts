@@ -11,7 +11,7 @@ import type { StatePaths } from './state-paths.ts'
 export type GarbageParts = { files: Files; paths: StatePaths; releases: Releases; content: ContentStore }
 
 /** The releases whose bytes stay: what runs, ran, is staged or wanted, or is in the journal. */
-export function keptReleases(held: HeldState, journal: JournalRecord | null): Set<Digest> {
+function keptReleases(held: HeldState, journal: JournalRecord | null): Set<Digest> {
   const kept = [held.running?.digest, held.previous?.digest, held.staged, held.desired?.release?.digest, journal?.from?.digest, journal?.to?.digest]
   return new Set(kept.filter((digest) => digest !== undefined && digest !== null))
 }

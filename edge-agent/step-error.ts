@@ -18,7 +18,7 @@ export class StepError extends Error {
 }
 
 const codeOf = (error: unknown): string => {
-  if (error instanceof FileError) return error.code === 'ENOSPC' ? 'no-space' : 'disk'
+  if (error instanceof FileError) return `disk-${error.code.toLowerCase()}`
   if (error instanceof DriverError) return error.code
   if (error instanceof ArtifactError) return error.reason
   return 'unexpected'

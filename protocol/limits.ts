@@ -50,7 +50,6 @@ export const limits = {
   // agent
   spoolReportsMax: 4096,
   journalStartsMax: 5,
-  rememberedCommandsMax: 256,
   agentClockSkewMs: 5 * 60_000,
   // HTTP
   pageSizeMax: 500,

@@ -116,7 +116,6 @@ const Gone = z.strictObject({ kind: z.literal('gone'), connectionId: ConnectionI
 
 export const ReportBody = z.discriminatedUnion('kind', [Hello, Progress, Staged, Inventory, Rejected, Answer, Alarm, Gone])
 export type ReportBody = z.infer<typeof ReportBody>
-export type ReportKind = ReportBody['kind']
 export type HelloReport = z.infer<typeof Hello>
 export type ProgressReport = z.infer<typeof Progress>
 export type RejectedReport = z.infer<typeof Rejected>

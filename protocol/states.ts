@@ -96,7 +96,6 @@ export type ReleaseState = (typeof releaseStates)[number]
  * from `committing` on it only goes forward, from `rolling-back` on only back (SPEC §4.3).
  */
 export const journalPhases = ['accepted', 'staging', 'applying', 'verifying', 'committing', 'rolling-back', 'ended'] as const
-export type JournalPhase = (typeof journalPhases)[number]
 
 /** How an attempt ended, as the agent says it. Each is an event of the deployment table. */
 export const outcomes = ['succeeded', 'failed', 'rolled-back', 'timed-out', 'needs-hands', 'aborted', 'not-started'] as const

@@ -1,6 +1,6 @@
-import type { Command, Desired, Grant } from '../../protocol/directives.ts'
+import type { Desired, Grant } from '../../protocol/directives.ts'
 import { comparePositions, type Position, type ReleaseRef } from '../../protocol/ids.ts'
-import type { HeldState } from '../held/state.ts'
+import type { AbortCommand, HeldState } from '../held/state.ts'
 import { isAttempt, type JournalRecord } from '../journal/record.ts'
 
 export type WorkFacts = {
@@ -15,7 +15,7 @@ export type Work =
   | { kind: 'run' }
   | { kind: 'begin'; grant: Grant; release: ReleaseRef; back: boolean }
   | { kind: 'end-unbegun'; grant: Grant; outcome: 'not-started' | 'aborted'; why: string }
-  | { kind: 'answer'; command: Command }
+  | { kind: 'answer-abort'; command: AbortCommand }
   | { kind: 'stage-ahead'; desired: Desired; release: ReleaseRef }
   | { kind: 'idle' }
 
@@ -23,16 +23,15 @@ export type Work =
 export function decideWork(held: HeldState, journal: JournalRecord | null, facts: WorkFacts): Work {
   if (journal !== null && journal.phase !== 'ended') return { kind: 'run' }
   if (facts.fenced) return { kind: 'idle' }
-  const { grant, desired, command } = held
+  const { grant, desired, abort } = held
   if (grant !== null && !isOver(grant, journal)) {
-    const aborted = command?.directive.body.type === 'abort' && isAttempt(command.directive.body, grant)
-    if (aborted) return { kind: 'end-unbegun', grant, outcome: 'aborted', why: 'it was aborted before it began' }
+    if (abort !== null && isAttempt(abort.command.body, grant)) return { kind: 'end-unbegun', grant, outcome: 'aborted', why: 'it was aborted before it began' }
     const order = desired === null ? 1 : comparePositions(grant.desired, desired.position)
     if (order < 0) return { kind: 'end-unbegun', grant, outcome: 'not-started', why: 'another desired came before it began' }
     if (order === 0 && (desired!.release === null || desired!.deployment !== grant.deployment)) return { kind: 'end-unbegun', grant, outcome: 'not-started', why: 'the desired it permits is not about this deployment' }
     if (order === 0) return { kind: 'begin', grant, release: desired!.release!, back: desired!.back }
   }
-  if (command !== null && command.answer === null) return { kind: 'answer', command: command.directive }
+  if (abort !== null && abort.answer === null) return { kind: 'answer-abort', command: abort.command }
   if (desired !== null && isAheadDue(desired, held, facts)) return { kind: 'stage-ahead', desired, release: desired.release! }
   return { kind: 'idle' }
 }

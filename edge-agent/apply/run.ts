@@ -1,11 +1,12 @@
 import type { Fault } from '../../protocol/reports.ts'
+import type { AbortCommand } from '../held/state.ts'
 import type { Host } from '../host/host.ts'
 import type { JournalRecord } from '../journal/record.ts'
 import type { Store } from '../journal/store.ts'
 import { backoffMs } from '../link/backoff.ts'
 import { explain, type Log } from '../log.ts'
 import { faultOf } from '../step-error.ts'
-import { afterFailure, afterStep, decideAbort, decideStep, type AbortAnswer, type AbortMode, type Step } from './decide.ts'
+import { afterFailure, afterStep, decideAbort, decideStep, type AbortAnswer, type Step } from './decide.ts'
 
 const pauseMs = { base: 1000, max: 60_000 }
 /** Time taken is written at least so often, so that a sudden end loses little of it. */
@@ -18,8 +19,8 @@ export type RunParts = {
   perform(record: JournalRecord, step: Step, signal: AbortSignal): Promise<void>
   grantGood(record: JournalRecord): Promise<boolean>
   /** An abort of this attempt that was accepted and is not answered yet. */
-  abortOf(record: JournalRecord): AbortMode | null
-  answerAbort(answer: AbortAnswer): Promise<void>
+  abortOf(record: JournalRecord): AbortCommand | null
+  answerAbort(abort: AbortCommand, answer: AbortAnswer): Promise<void>
   /** Whether what was applied so far can be undone. */
   reversible(record: JournalRecord): Promise<boolean>
   /** Bytes fetched so far, for the record. */
@@ -112,9 +113,9 @@ export function createRunner(parts: RunParts): Runner {
         const record = journal.current!
         const abort = parts.abortOf(record)
         const reversible = abort === null || (await parts.reversible(record))
-        const decision = decideStep(record, { grantGood: record.phase !== 'accepted' || (await parts.grantGood(record)), elapsedMs: elapsedMs(record), abort, reversible })
+        const decision = decideStep(record, { grantGood: record.phase !== 'accepted' || (await parts.grantGood(record)), elapsedMs: elapsedMs(record), abort: abort?.body.mode ?? null, reversible })
         if (decision.kind === 'move') await move(decision.record, signal, decision.why)
-        if (abort !== null) await parts.answerAbort(decideAbort(record, abort, reversible))
+        if (abort !== null) await parts.answerAbort(abort, decideAbort(record, abort.body.mode, reversible))
         if (decision.kind === 'done') return
         if (decision.kind === 'move') continue
         if (decision.step.kind === 'commit' && commitTries > 0) await host.clock.sleep(backoffMs(commitTries, pauseMs, host.random), signal)
@@ -124,9 +125,9 @@ export function createRunner(parts: RunParts): Runner {
     },
     async press() {
       const record = journal.current
-      const mode = record === null ? null : parts.abortOf(record)
-      if (record === null || mode === null || cut === null) return
-      if (decideAbort(record, mode, await parts.reversible(record)).goesBack) cut?.abort(new Error('aborted'))
+      const abort = record === null ? null : parts.abortOf(record)
+      if (record === null || abort === null || cut === null) return
+      if (decideAbort(record, abort.body.mode, await parts.reversible(record)).goesBack) cut?.abort(new Error('aborted'))
     },
   }
 }

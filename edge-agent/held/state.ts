@@ -1,25 +1,32 @@
 import { z } from 'zod'
-import { Command, Desired, Grant, type Directive } from '../../protocol/directives.ts'
+import { Command, CommandBody, Desired, Grant, type Directive } from '../../protocol/directives.ts'
 import { comparePositions, Digest, Position, ReleaseRef, TimeMs } from '../../protocol/ids.ts'
 import { assertNever } from '../../protocol/result.ts'
 
 /** Releases a site may be sent back to (SPEC I4); older ones are forgotten. */
 export const historyMax = 32
 
-/** What a command came to; repeated when the command is. */
+/** What an abort came to; said again when the abort comes again. */
 export const CommandAnswer = z.strictObject({ result: z.enum(['done', 'refused', 'nothing-to-do']), detail: z.string() })
 export type CommandAnswer = z.infer<typeof CommandAnswer>
 
+const AbortBody = CommandBody.options[0]
+export const AbortCommand = Command.extend({ body: AbortBody })
+export type AbortCommand = z.infer<typeof AbortCommand>
+
 /**
  * All that a site holds between two starts of its agent, besides its identity and the attempt in its journal. Written
- * before it is acted upon. The newest directive of each kind is kept whole: its position is what is held of its kind.
+ * before it is acted upon. The newest desired and grant are kept whole, and so is the newest abort, until and after it is
+ * answered: a hello that comes after it must not make it forgotten.
  */
 export const HeldState = z.strictObject({
   v: z.literal(1),
   incarnation: z.int().positive(),
   desired: Desired.nullable(),
   grant: Grant.nullable(),
-  command: z.strictObject({ directive: Command, answer: CommandAnswer.nullable() }).nullable(),
+  abort: z.strictObject({ command: AbortCommand, answer: CommandAnswer.nullable() }).nullable(),
+  /** Of the newest command, abort or not. */
+  commandPosition: Position.nullable(),
   /** `issuedAtMs` of the newest verified directive: the wall clock cannot be right before it (F30). */
   timeFloorMs: TimeMs,
   /** No report of an earlier life has a `seq` above this. */
@@ -35,13 +42,13 @@ export type HeldState = z.infer<typeof HeldState>
 
 /** What a site holds at first, or after it was enrolled again: its releases stay, all that was said to the old incarnation goes. */
 export const freshState = (incarnation: number, earlier: HeldState | null): HeldState => ({
-  v: 1, incarnation, desired: null, grant: null, command: null, timeFloorMs: earlier?.timeFloorMs ?? 0, seqCeiling: 0,
+  v: 1, incarnation, desired: null, grant: null, abort: null, commandPosition: null, timeFloorMs: earlier?.timeFloorMs ?? 0, seqCeiling: 0,
   running: earlier?.running ?? null, previous: earlier?.previous ?? null, history: earlier?.history ?? [], staged: earlier?.staged ?? null,
 })
 
 /** The position of the newest accepted directive of each kind. */
 export const heldPositions = (held: HeldState): Record<Directive['kind'], Position | null> => ({
-  desired: held.desired?.position ?? null, grant: held.grant?.position ?? null, command: held.command?.directive.position ?? null,
+  desired: held.desired?.position ?? null, grant: held.grant?.position ?? null, command: held.commandPosition,
 })
 
 /** The newest position of any kind, or null. */
@@ -53,7 +60,10 @@ export function hold(held: HeldState, directive: Directive): HeldState {
   switch (directive.kind) {
     case 'desired': return { ...held, desired: directive }
     case 'grant': return { ...held, grant: directive }
-    case 'command': return { ...held, command: { directive, answer: null } }
+    case 'command': {
+      const { body } = directive
+      return { ...held, commandPosition: directive.position, abort: body.type === 'abort' ? { command: { ...directive, body }, answer: null } : held.abort }
+    }
     default: return assertNever(directive)
   }
 }

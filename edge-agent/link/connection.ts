@@ -11,6 +11,9 @@ const steadyMs = 60_000
 /** Failures in a row after which broker credentials are asked for anew. */
 const renewAfter = 3
 
+/** How long a goodbye may take. */
+const goodbyeMs = 2000
+
 export type Broker = { url: string; clientId: string; username: string; password: string }
 export type ConnectionParts = {
   host: Host
@@ -60,7 +63,7 @@ export function createConnection(parts: ConnectionParts): Connection {
     const id = toHex(host.random.bytes(16)) as ConnectionId
     const gone = await parts.goneFor(id)
     const { url, clientId, username, password } = parts.broker()
-    const connection = await host.network.mqtt({ url, clientId, username, password, keepAliveS: parts.keepAliveS, will: { topic: parts.presenceTopic, payload: gone } })
+    const connection = await orAborted(host.network.mqtt({ url, clientId, username, password, keepAliveS: parts.keepAliveS, will: { topic: parts.presenceTopic, payload: gone } }), signal)
     const closed = new AbortController()
     connection.onClose(() => closed.abort(new Error('the connection is gone')))
     try {
@@ -71,7 +74,7 @@ export function createConnection(parts: ConnectionParts): Connection {
       return await sendAll(connection, AbortSignal.any([signal, closed.signal]))
     } finally {
       connectionId = null
-      if (signal.aborted && !closed.signal.aborted) await connection.publish(parts.presenceTopic, gone).catch(() => undefined)
+      if (signal.aborted && !closed.signal.aborted) await Promise.race([connection.publish(parts.presenceTopic, gone).catch(() => undefined), host.clock.sleep(goodbyeMs)])
       await connection.close().catch(() => undefined)
     }
   }
@@ -97,4 +100,16 @@ export function createConnection(parts: ConnectionParts): Connection {
       }
     },
   }
+}
+
+/** The connection, unless the signal comes first; one that comes too late is closed. */
+function orAborted(connecting: Promise<MqttConnection>, signal: AbortSignal): Promise<MqttConnection> {
+  return new Promise((resolve, reject) => {
+    const stop = (): void => {
+      reject(signal.reason as Error)
+      void connecting.then((late) => late.close()).catch(() => undefined)
+    }
+    signal.addEventListener('abort', stop, { once: true })
+    connecting.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop))
+  })
 }

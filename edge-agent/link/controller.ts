@@ -130,7 +130,7 @@ function jsonOf(text: string): unknown {
 const fillPath = (template: string, params: Record<string, string> = {}): string => template.replace(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(params[name] ?? ''))
 
 /** A body in one piece; one that is longer than it may be is not read on (F7). */
-export async function readAll(body: AsyncIterable<Uint8Array>, bytesMax: number): Promise<Uint8Array> {
+async function readAll(body: AsyncIterable<Uint8Array>, bytesMax: number): Promise<Uint8Array> {
   const pieces: Uint8Array[] = []
   let length = 0
   for await (const piece of body) {

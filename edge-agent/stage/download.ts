@@ -1,9 +1,9 @@
 import { agentContracts } from '../../protocol/http/agent.ts'
 import type { Digest } from '../../protocol/ids.ts'
 import { limits } from '../../protocol/limits.ts'
-import type { Host, HttpResponse } from '../host/host.ts'
+import { FileError, type Host, type HttpResponse } from '../host/host.ts'
 import { backoffMs } from '../link/backoff.ts'
-import type { Controller } from '../link/controller.ts'
+import { ControllerError, type Controller } from '../link/controller.ts'
 import { explain } from '../log.ts'
 import { StepError } from '../step-error.ts'
 
@@ -96,6 +96,8 @@ export function createDownloader(host: Host, controller: Controller, directory: 
   return {
     announce(objects) {
       announced = objects
+      const wanted = new Set(objects)
+      for (const known of [urls, etags]) for (const object of known.keys()) if (!wanted.has(object)) known.delete(object)
     },
     discard: (wanted) => host.files.remove(pathOf(wanted)),
     async fetch(wanted, signal, onBytes) {
@@ -125,7 +127,7 @@ export function createDownloader(host: Host, controller: Controller, directory: 
 }
 
 /** Not worth another try: a disk that is full, or a controller that was asked with patience already. */
-const isFinal = (error: unknown): boolean => error instanceof StepError || (error instanceof Error && (error.name === 'FileError' || error.name === 'ControllerError'))
+const isFinal = (error: unknown): boolean => error instanceof StepError || error instanceof FileError || error instanceof ControllerError
 
 function checkStatus(response: HttpResponse, first: number): void {
   const { status } = response

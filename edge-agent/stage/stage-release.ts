@@ -74,6 +74,7 @@ async function bringTrees(parts: StagingParts, release: ReleaseRef, manifest: Ma
 async function fetchIndex(parts: StagingParts, release: ReleaseRef, signal: AbortSignal): Promise<DeliveryIndex> {
   const { index, indexBytes } = await parts.releases.indexOf(release, signal)
   if (indexBytes > limits.deliveryIndexBytesMax) throw new StepError({ code: 'bad-index', detail: `the delivery index has ${indexBytes} bytes` })
+  parts.downloader.announce([index])
   const wanted: Wanted = { object: index, objectBytes: indexBytes, offset: 0, length: indexBytes }
   return retryBad(async () => {
     const bytes = await parts.host.files.read(await parts.downloader.fetch(wanted, signal, () => undefined))

@@ -8,7 +8,7 @@ export type ChainHead = { seq: number; seal: string }
 export const genesis: ChainHead = { seq: 0, seal: '0'.repeat(64) }
 export const chainKey = 'audit-chain'
 /** Entries that one step of sealing or verifying reads. */
-export const entriesPerStep = 500
+const entriesPerStep = 500
 
 /** SHA-256 over the seal before it and everything an entry says. */
 export async function sealOf(ctx: Pick<Ctx, 'crypto'>, before: string, row: AuditRow): Promise<string> {

@@ -12,7 +12,7 @@ const StoredTrust = z.object({ version: z.int(), rootFingerprint: z.string(), en
 export type StoredTrust = z.infer<typeof StoredTrust>
 
 export const trustKey = 'trust'
-export const noTrust = (): FleetError => new FleetError('conflict', 'no trust.json is installed yet; sign one with the root key and install it first', { reason: 'no-trust' })
+const noTrust = (): FleetError => new FleetError('conflict', 'no trust.json is installed yet; sign one with the root key and install it first', { reason: 'no-trust' })
 
 /** The installed trust.json, which was verified when it was installed; null before that. Reads one row. */
 export async function loadTrust(ctx: Pick<Ctx, 'db'>): Promise<(StoredTrust & { trust: Trust }) | null> {

@@ -3,7 +3,7 @@ import { fromBase64, fromUtf8, toBase64, utf8 } from '../../protocol/bytes.ts'
 import { FleetError } from '../../protocol/errors.ts'
 
 /** The sort key of the last item of a page, as opaque text for a URL. */
-export const encodeCursor = (key: readonly (string | number)[]): string =>
+const encodeCursor = (key: readonly (string | number)[]): string =>
   toBase64(utf8(JSON.stringify(key))).replaceAll('+', '-').replaceAll('/', '_').replace(/=+$/, '')
 
 /** The sort key in a cursor; null when there is none. Throws `bad-request` for a cursor that is not one of this list. */

@@ -241,19 +241,23 @@ function contradictStatements(ctx: Ctx, hellos: Folded['hellos']): Statement[] {
 
 /**
  * What a site should hold and does not goes out again: an older desired; a grant that its journal does not know, while it is
- * good; commands that were not answered.
+ * good; commands that were not answered. The same directives, at the same positions, so that saying it twice is harmless; only
+ * a grant for an earlier boot is given anew.
  */
 function resendStatements(ctx: Ctx, folded: Folded): Statement[] {
   const rows = JSON.stringify([
-    ...folded.hellos.map(({ site, seq, body }) => [site, seq, body.held.desired?.epoch ?? -1, body.held.desired?.generation ?? -1, body.attempt?.deployment ?? '', body.attempt?.attempt ?? 0]),
-    ...folded.resend.map(({ site }) => [site, null, -1, -1, '', 0]),
+    ...folded.hellos.map(({ site, seq, bootId, body }) => [site, seq, body.held.desired?.epoch ?? -1, body.held.desired?.generation ?? -1, body.attempt?.deployment ?? '', body.attempt?.attempt ?? 0, bootId]),
+    ...folded.resend.map(({ site, bootId }) => [site, null, -1, -1, '', 0, bootId]),
   ])
   const lacking = `SELECT s.id FROM json_each(?) AS j JOIN site s ON s.id = j.value->>0 AND s.state = 'enrolled' AND (j.value->>1 IS NULL OR s.hello_seq = j.value->>1)
-    WHERE (s.desired IS NOT NULL AND (j.value->>2, j.value->>3) < (s.desired_epoch, s.desired_generation))
-       OR EXISTS (SELECT 1 FROM deployment d WHERE d.site_id = s.id AND d.state = 'granted' AND NOT (d.rollout_id || ':' || d.site_id = j.value->>4 AND d.attempt <= j.value->>5))`
+    WHERE ((s.desired IS NOT NULL AND (j.value->>2, j.value->>3) < (s.desired_epoch, s.desired_generation))
+       OR EXISTS (SELECT 1 FROM deployment d WHERE d.site_id = s.id AND d.state = 'granted' AND NOT (d.rollout_id || ':' || d.site_id = j.value->>4 AND d.attempt <= j.value->>5)))`
+  const otherBoot = `${lacking} AND EXISTS (SELECT 1 FROM directive g WHERE g.site_id = s.id AND g.slot = 'grant' AND g.expires_ms > ? AND g.body->>'bootId' <> j.value->>6)`
+  const again = `UPDATE directive SET pending = 1, attempts = 0, due_ms = ? WHERE (expires_ms IS NULL OR expires_ms > ?)`
   return [
-    ...reissue(ctx, { sql: lacking, args: [rows] }),
-    { sql: `UPDATE directive SET pending = 1, due_ms = ? WHERE slot LIKE 'command/%' AND expires_ms > ? AND site_id IN (SELECT value->>0 FROM json_each(?) WHERE value->>1 IS NOT NULL)`, args: [ctx.nowMs, ctx.nowMs, rows] },
+    ...reissue(ctx, { sql: otherBoot, args: [rows, ctx.nowMs] }),
+    { sql: `${again} AND slot IN ('desired', 'grant') AND site_id IN (${lacking})`, args: [ctx.nowMs, ctx.nowMs, rows] },
+    { sql: `${again} AND slot LIKE 'command/%' AND site_id IN (SELECT value->>0 FROM json_each(?) WHERE value->>1 IS NOT NULL)`, args: [ctx.nowMs, ctx.nowMs, rows] },
     { sql: `UPDATE deployment SET not_before_ms = 0 WHERE state = 'pending' AND why LIKE 'presence: %' AND site_id IN (SELECT value->>0 FROM json_each(?))`, args: [rows] },
   ]
 }

@@ -11,7 +11,7 @@ import type { Ctx } from '../context.ts'
 import { loadRelease } from './load.ts'
 
 /** What may be fetched: a withdrawn release too, for the sites that run it and those that go back to it. */
-export const fetchableStates = ['available', 'withdrawn'] as const
+const fetchableStates = ['available', 'withdrawn'] as const
 
 /** The manifest of a release in any state, with a URL for its delivery index. */
 export async function getManifest(ctx: Ctx, id: string): Promise<ResponseOf<typeof releaseContracts.getManifest>> {

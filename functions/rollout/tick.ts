@@ -3,13 +3,14 @@ import { GuardLost } from '../../db/client.ts'
 import { rollout } from '../../db/schema/rollout.ts'
 import { limits } from '../../protocol/limits.ts'
 import type { Ctx } from '../context.ts'
+import { dispatchDirectives } from '../directive/dispatch.ts'
 import { advanceRollout } from './advance.ts'
 
 /** After so long without a hello, a site whose presence is unknown counts as offline. */
 const presenceGraceMs = 5 * 60_000
 
 /**
- * The schedule's part: advances the rollouts whose time has come, at most `rolloutsPerTickMax`. Everything else is
+ * The schedule's part: advances the rollouts whose time has come, at most `rolloutsPerTickMax`, and sends what they decided. Everything else is
  * driven by reports. Two ticks at once, or one killed half-way, change nothing twice: advance is guarded (F48).
  * Reads one index entry when nothing is due.
  */
@@ -29,5 +30,6 @@ export async function tickRollouts(ctx: Ctx): Promise<{ advanced: number }> {
       if (!(error instanceof GuardLost)) ctx.log.write('error', 'rollout.advance-failed', { rollout: id, error: String(error), requestId: ctx.requestId })
     }
   }
+  if (advanced > 0) await dispatchDirectives(ctx)
   return { advanced }
 }

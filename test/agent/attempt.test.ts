@@ -3,7 +3,7 @@ import { FileError } from '../../edge-agent/host/host.ts'
 import type { CommandId, ReleaseRef } from '../../protocol/ids.ts'
 import type { Grant } from '../../protocol/directives.ts'
 import type { AttemptReport, Report, ReportBody } from '../../protocol/reports.ts'
-import { siteTopic } from '../../protocol/topics.ts'
+import { rollCallTopic, siteTopic } from '../../protocol/topics.ts'
 import { fleet, site as siteId, type ReleaseDraft } from '../support/fake-controller.ts'
 import { deployment, startMs, TestSite } from '../support/test-site.ts'
 
@@ -44,6 +44,8 @@ const abort = (site: TestSite, name: string, mode: 'safe-point' | 'revert') =>
     kind: 'command', id: `cm_${String(++commands).padStart(26, '0')}` as CommandId, bootId: null, expiresAtMs: site.clock.nowMs() + 600_000,
     body: { type: 'abort', deployment: deployment(name), attempt: 1, mode },
   })
+const sayHello = (site: TestSite) =>
+  site.controller.send({ kind: 'command', id: `cm_${String(++commands).padStart(26, '0')}` as CommandId, bootId: null, expiresAtMs: site.clock.nowMs() + 60_000, body: { type: 'hello' } })
 const applying = (site: TestSite, name: string): Promise<void> => site.clock.until(() => attempts(site, name).some((each) => each.phase === 'applying'), 'it applies')
 
 describe('when an attempt starts', () => {
@@ -164,6 +166,16 @@ describe('how an attempt ends', () => {
     expect(await site.read(0, '/opt/app/version.txt')).toBeNull()
   })
 
+  test('an abort is not forgotten for a hello that comes after it', async () => {
+    const site = await online()
+    const release = await site.controller.publish(shop('1.0.0'))
+    await abort(site, 'one', 'safe-point')
+    await sayHello(site)
+    await start(site, 'one', release)
+    await site.clock.until(() => endOf(site, 'one') !== undefined && bodies(site, 'answer').length === 2, 'the end')
+    expect(endOf(site, 'one')!.outcome).toBe('aborted')
+  })
+
   test('a node that cannot be brought back needs hands; once they have helped, the site says so (F26)', async () => {
     const site = await online()
     await deploy(site, 'one', await site.controller.publish(shop('1.0.0')))
@@ -176,7 +188,7 @@ describe('how an attempt ends', () => {
     site.onDiskCall = null
     await site.files.remove('/nodes/worker-0/opt/app')
     await site.files.symlink(await site.files.readlink('/nodes/controller-0/opt/app'), '/nodes/worker-0/opt/app')
-    await site.controller.send({ kind: 'command', id: `cm_${'z'.repeat(26)}` as CommandId, bootId: null, expiresAtMs: site.clock.nowMs() + 60_000, body: { type: 'hello' } })
+    await sayHello(site)
     await site.clock.until(() => attempts(site, 'two').at(-1)!.outcome === 'rolled-back', 'hands have helped')
   })
 
@@ -210,6 +222,20 @@ describe('beside attempts', () => {
     expect(site.agent!.status().attempt).toBeNull()
     site.controller.objects.clear()
     expect((await deploy(site, 'one', release)).outcome).toBe('succeeded')
+  })
+
+  test('answers a roll-call with a hello (F43)', async () => {
+    const site = await online()
+    site.controller.deliver({ topic: rollCallTopic(fleet), payload: new Uint8Array(0), retained: false })
+    await site.clock.until(() => bodies(site, 'hello').length === 2, 'another hello')
+    expect(bodies(site, 'hello')[1]!.connectionId).toBe(bodies(site, 'hello')[0]!.connectionId)
+  })
+
+  test('an agent that HTTPS calls fenced begins nothing any more (F31)', async () => {
+    const site = await online()
+    site.controller.refusal = 'fenced'
+    expect((await deploy(site, 'one', await site.controller.publish(shop('1.0.0')))).outcome).toBe('failed')
+    expect(site.agent!.status().fenced).toBe(true)
   })
 
   test('a copy of a replaced agent stops acting, and says why (F31)', async () => {

@@ -1,6 +1,8 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import type { Host } from '../../edge-agent/host/host.ts'
 import { enrol, type EnrolRequest } from '../../edge-agent/link/enrol.ts'
+import { agentVersion } from '../../edge-agent/agent-version.ts'
+import packageFile from '../../package.json' with { type: 'json' }
 import { readIdentity } from '../../edge-agent/identity.ts'
 import { statePaths } from '../../edge-agent/state-paths.ts'
 import { toBase64, fromUtf8 } from '../../protocol/bytes.ts'
@@ -35,6 +37,10 @@ const request = (more: Partial<EnrolRequest> = {}): EnrolRequest => ({
 })
 
 describe('enrolment', () => {
+  test('names the version of the package', () => {
+    expect(agentVersion).toBe(packageFile.version)
+  })
+
   test('binds a key made at the site, and leaves a configuration and an identity only its owner reads', async () => {
     const config = await enrol(host, syncCrypto, request())
     expect(config).toMatchObject({ site, fleet: 'test-fleet', controllerUrl: controller.url, nodesAtOnceMax: 1 })

@@ -6,7 +6,7 @@ import type { ReleaseDraft } from '../support/fake-controller.ts'
 import { deployment, stateDirectory, TestSite } from '../support/test-site.ts'
 
 /** A prime, so that cuts do not fall on the same call of every repetition. */
-const strideCalls = 7
+const strideCalls = 11
 
 const shop = (version: string, healthy: boolean): ReleaseDraft => ({
   version,

@@ -47,6 +47,8 @@ export class FakeController implements Network {
   interceptObject: ((request: HttpRequest, bytes: Uint8Array) => Partial<HttpResponse> | null) | null = null
   onReport: ((report: Report) => void) | null = null
   reachable = true
+  /** Reason of the 401 that every request of an agent gets; null for none. */
+  refusal: string | null = null
   nowMs: () => number
   incarnation = 1
   generation = 0
@@ -203,6 +205,7 @@ export class FakeController implements Network {
       this.agentPublicKey = new Uint8Array(Buffer.from(body.publicKey as string, 'base64'))
       return { status: 201, body: await this.enrolment() }
     }
+    if (this.refusal !== null) return { status: 401, body: problemOf(this.refusal) }
     const signature = parseAgentSignature(request.headers.authorization ?? '')
     const known = signature !== null && signature.incarnation === this.incarnation && this.agentPublicKey !== null
       && (await verifyAgentRequest(syncCrypto, this.agentPublicKey, request.method, path, request.body ?? new Uint8Array(0), signature))
@@ -230,6 +233,9 @@ export class FakeController implements Network {
     return true
   }
 }
+
+const problemOf = (reason: string) =>
+  ({ type: 'about:blank', title: 'refused', status: 401, code: 'unauthenticated', detail: `refused: ${reason}`, reason, retry: false, requestId: 'request-1' })
 
 /** A body that comes in a few pieces. */
 export async function* piecesOf(bytes: Uint8Array, pieceBytes = 1024): AsyncGenerator<Uint8Array> {

@@ -3,7 +3,7 @@ import type { Clock } from '../../edge-agent/host/host.ts'
 type Timer = { atMs: number; resolve: () => void }
 
 /** Lets everything run that does not wait for time. */
-export const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
 /** A clock that stands still until it is told to go on to the next moment somebody waits for. */
 export class VirtualClock implements Clock {

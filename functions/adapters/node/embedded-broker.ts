@@ -103,8 +103,16 @@ export async function createEmbeddedBroker(options: EmbeddedBrokerOptions): Prom
   await new Promise<void>((resolve, reject) => server.once('error', reject).listen(options.port, options.host, () => resolve()))
   const url = options.sitesUrl ?? `mqtt://${urlHost(options.host)}:${(server.address() as AddressInfo).port}`
 
-  const send = ({ topic, payload, retain }: Pick<OutgoingMessage, 'topic' | 'payload' | 'retain'>): Promise<boolean> =>
-    new Promise((resolve) => aedes.publish({ cmd: 'publish', topic, payload: Buffer.from(payload), qos: 1, retain, dup: false }, (error) => resolve(error == null)))
+  const { persistence } = aedes as unknown as { persistence: { storeRetained(packet: PublishPacket): Promise<void> } }
+  /**
+   * Hands a message to those who listen, and says when it is with them. Retained ones are stored first and then sent like
+   * all others: the library drops what one of its own later messages has overtaken, and storing takes it a turn.
+   */
+  const begin = async ({ topic, payload, retain }: Pick<OutgoingMessage, 'topic' | 'payload' | 'retain'>): Promise<{ sent: Promise<boolean> }> => {
+    const packet: PublishPacket = { cmd: 'publish', topic, payload: Buffer.from(payload), qos: 1, retain: false, dup: false }
+    if (retain) await persistence.storeRetained({ ...packet, retain })
+    return { sent: new Promise((resolve) => aedes.publish(packet, (error) => resolve(error == null))) }
+  }
   const drop = (site: string, olderThan: number): void => {
     const connection = connections.get(site)
     if (connection !== undefined && connection.incarnation < olderThan) connection.client.close()
@@ -114,11 +122,18 @@ export async function createEmbeddedBroker(options: EmbeddedBrokerOptions): Prom
     url,
     async publish(messages) {
       const acknowledged = new Set<string>()
-      const queue = messages.values()
-      const work = async (): Promise<void> => {
-        for (const message of queue) if (!aedes.closed && (await send(message))) acknowledged.add(message.key)
+      const inFlight = new Set<Promise<unknown>>()
+      for (const message of messages) {
+        if (aedes.closed) break
+        if (inFlight.size >= inFlightMax) await Promise.race(inFlight)
+        const { sent } = await begin(message)
+        const noted = sent.then((isSent) => {
+          if (isSent) acknowledged.add(message.key)
+          inFlight.delete(noted)
+        })
+        inFlight.add(noted)
       }
-      await Promise.all(Array.from({ length: Math.min(inFlightMax, messages.length) }, work))
+      await Promise.all(inFlight)
       return acknowledged
     },
     async admit(site, incarnation) {
@@ -131,7 +146,7 @@ export async function createEmbeddedBroker(options: EmbeddedBrokerOptions): Prom
     createSubscriber: (sink) => ({
       async start() {
         batcher = createReportBatcher({ sink, log })
-        await send({ topic: rollCallTopic(fleet), payload: new Uint8Array(0), retain: false })
+        await begin({ topic: rollCallTopic(fleet), payload: new Uint8Array(0), retain: false })
       },
       async stop() {
         const last = batcher
