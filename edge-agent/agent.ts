@@ -44,6 +44,9 @@ export type AgentStatus = {
   reportsWaiting: number
 }
 
+/** Another agent speaks for this site, or this one is a copy of it. */
+export const duplicateAgentAlarm = '200.002'
+
 /** One site's agent. Nothing is shared between two of them but the code. */
 export interface Agent {
   /** Takes up where the last life ended, then works until `stop`. Throws where it cannot: not enrolled, or its files are damaged. */
@@ -112,7 +115,7 @@ async function startLife({ config, host, crypto, drivers = allDrivers, log = sil
     fenced = true
     worker.fence()
     log('error', 'fenced', { why: `${why}; this agent is a copy or was replaced, and begins nothing any more` })
-    await report({ kind: 'alarm', alarmId: 'duplicate-agent', entity: identity.site, raised: true, severity: 'critical', text: why })
+    await report({ kind: 'alarm', alarmId: duplicateAgentAlarm, entity: identity.site, raised: true, severity: 'critical', text: why })
   }
 
   const worker = createWorker({

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { duplicateAgentAlarm } from '../../edge-agent/agent.ts'
 import { FileError } from '../../edge-agent/host/host.ts'
 import type { CommandId, ReleaseRef } from '../../protocol/ids.ts'
 import type { Grant } from '../../protocol/directives.ts'
@@ -247,7 +248,7 @@ describe('beside attempts', () => {
     await site.clock.until(() => bodies(site, 'alarm').length > 0, 'an alarm')
     for (let i = 0; i < 50; i++) await site.clock.until(() => true, 'time')
     expect(site.agent!.status().attempt).toBeNull()
-    expect(bodies(site, 'alarm')).toMatchObject([{ alarmId: 'duplicate-agent', raised: true }])
+    expect(bodies(site, 'alarm')).toMatchObject([{ alarmId: duplicateAgentAlarm, raised: true }])
   })
 
   test('takes newer keys, also when only they can tell that a directive is right (I3)', async () => {

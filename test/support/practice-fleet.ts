@@ -62,6 +62,7 @@ export async function startRollout(controller: Controller, request: z.input<type
 /** The schedule's part, at the controller's present time. */
 export async function tick(controller: Controller): Promise<void> {
   await tickRollouts(controller.context())
+  await dispatchDirectives(controller.context())
 }
 export const look = (controller: Controller, id: string): Promise<RolloutView> => viewRollout(controller.context(), id)
 
