@@ -28,7 +28,6 @@ export const directive = sqliteTable(
     index('directive_pending').on(t.dueMs),
   ],
 )
-export type DirectiveRow = typeof directive.$inferSelect
 
 /** Who did what to what, and why. Sealed into a chain by a job, not inside every write. */
 export const audit = sqliteTable(

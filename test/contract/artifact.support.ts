@@ -4,7 +4,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { openListing } from '../../artifact/open-listing.ts'
-import { contentsOf } from '../../artifact/content.ts'
+import { contentsOf } from '../../protocol/delivery.ts'
 import { planFetch, type Fetch } from '../../artifact/plan-fetch.ts'
 import type { StoredObject } from '../../artifact/store-objects.ts'
 import { unpackFetch } from '../../artifact/unpack-fetch.ts'
@@ -53,7 +53,7 @@ export async function collect(chunks: AsyncIterable<Uint8Array>): Promise<Uint8A
 }
 
 /** The body a store would answer a fetch with. */
-export function bodyOf(objects: readonly StoredObject[], fetch: Fetch): AsyncIterable<Uint8Array> {
+function bodyOf(objects: readonly StoredObject[], fetch: Fetch): AsyncIterable<Uint8Array> {
   const object = objects.find((o) => o.digest === fetch.object)!
   return createReadStream(object.path, { start: fetch.offset, end: fetch.offset + fetch.length - 1 })
 }

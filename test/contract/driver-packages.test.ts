@@ -4,16 +4,17 @@ import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname } from 'node:path'
 import { promisify } from 'node:util'
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterEach, expect, test } from 'vitest'
 import type { Change } from '../../edge-agent/driver/contract.ts'
 import { drivers } from '../../edge-agent/driver/drivers.ts'
 import { nodeHost } from '../../edge-agent/host/node-host.ts'
 import type { NodeName } from '../../protocol/ids.ts'
 import { Component } from '../../protocol/manifest.ts'
+import { needs } from '../support/needs.ts'
 import { deploy, driverCases, errorOf, type Bench, type ReleaseOf } from './driver.cases.ts'
 
-const missing = !existsSync('/usr/bin/dpkg-deb') ? 'there is no dpkg-deb here' : process.getuid?.() !== 0 ? 'dpkg needs root to install into another root' : null
-if (missing !== null) console.log(`the packages driver is not tested: ${missing}`)
+// dpkg needs root to install into another root
+const { describe } = needs('dpkg', 'root')
 
 const run = promisify(execFile)
 const directories: string[] = []
@@ -81,7 +82,7 @@ async function fresh(): Promise<PackagesBench> {
   }
 }
 
-describe.skipIf(missing !== null)('the packages driver', () => {
+describe('the packages driver', () => {
   driverCases(fresh)
 
   const app = (version: string, more: Partial<Deb> = {}): Deb => ({ name: 'murmur-app', version, text: version, ...more })

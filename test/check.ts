@@ -1,0 +1,3 @@
+import { runTests } from './run.ts'
+
+process.exitCode = await runTests(['test/tidy'], false)
