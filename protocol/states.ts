@@ -32,7 +32,7 @@ const facts = {
 /** deployment: one site's way through one rollout (SPEC §4.1). */
 export const deploymentTable: Record<DeploymentState, Row> = {
   pending: { ...nothing, park: 'parked', grant: 'granted', skip: 'skipped', supersede: 'superseded', cancel: 'cancelled' },
-  parked: { ...nothing, unpark: 'pending', skip: 'skipped', supersede: 'superseded', cancel: 'cancelled' },
+  parked: { ...nothing, unpark: 'pending', skip: 'skipped', supersede: 'superseded', cancel: 'cancelled', waive: 'skipped' },
   granted: { ...nothing, ...facts, silence: 'unknown', replaced: 'pending', 'not-started': 'pending' },
   running: { ...nothing, ...facts, started: null, silence: 'unknown', replaced: 'pending', 'not-started': 'pending' },
   // an ended attempt keeps its end; only a person, or a retry the policy allows, opens the next

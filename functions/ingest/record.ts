@@ -3,7 +3,7 @@ import { limits } from '../../protocol/limits.ts'
 import { failureStates, outcomes } from '../../protocol/states.ts'
 import type { Ctx } from '../context.ts'
 import { reissue } from '../directive/issue.ts'
-import { movableBy, nextState } from '../rollout/move.ts'
+import { isIn, movableBy, nextState } from '../rollout/move.ts'
 import type { Folded } from './fold.ts'
 
 /**
@@ -23,6 +23,7 @@ export function recordReports(ctx: Ctx, folded: Folded): Statement[] {
     ...(folded.answers.length > 0 ? answerStatements(ctx, folded.answers) : []),
     ...(folded.positions.length > 0 ? liftStatements(ctx, folded.positions) : []),
     ...(folded.hellos.length > 0 ? contradictStatements(ctx, folded.hellos) : []),
+    ...(folded.hellos.length + folded.attempts.length > 0 ? closeStatements(ctx, [...folded.hellos, ...folded.attempts]) : []),
     ...(folded.hellos.length + folded.resend.length > 0 ? resendStatements(ctx, folded) : []),
   ]
 }
@@ -84,7 +85,7 @@ const auditMoves = (ctx: Ctx, rows: string, next: string, which: string): Statem
 function startedStatements(ctx: Ctx, attempts: Folded['attempts']): Statement[] {
   const rows = attemptRows(attempts)
   const next = nextState(`'started'`, ['started'])
-  const startable = `deployment.state IN (${movableBy('started')})`
+  const startable = isIn(movableBy('started'))
   const set = 'seq = j.value->>4, seq_incarnation = j.value->>3, progress = j.value->>6, updated_ms = ?, started_ms = coalesce(started_ms, ?)'
   return [
     auditMoves(ctx, rows, next, startable),
@@ -125,7 +126,7 @@ function endedStatements(ctx: Ctx, attempts: Folded['attempts']): Statement[] {
               not_before_ms = ? + (r.policy->>'retryDelay') * (1 << min(failures - 1, 20))
             FROM json_each(?) AS j, rollout r
             WHERE ${mine} AND r.id = deployment.rollout_id AND r.state IN ('running', 'completed') AND deployment.seq = j.value->>4 AND deployment.seq_incarnation = j.value->>3
-              AND deployment.state IN ('failed', 'rolled-back', 'timed-out') AND deployment.failures <= (r.policy->>'retries')`,
+              AND ${isIn(`'failed', 'rolled-back', 'timed-out'`)} AND deployment.failures <= (r.policy->>'retries')`,
       args: [ctx.nowMs, ctx.nowMs, rows],
     },
     {
@@ -225,17 +226,41 @@ function liftStatements(ctx: Ctx, positions: Folded['positions']): Statement[] {
  */
 function contradictStatements(ctx: Ctx, hellos: Folded['hellos']): Statement[] {
   const rows = JSON.stringify(hellos.map(({ site, incarnation, seq, body }) => [site, incarnation, seq, body.attempt?.deployment ?? '', body.attempt?.attempt ?? 0]))
+  const why = 'the site knows nothing of this attempt'
+  const contradicted = `deployment.site_id = j.value->>0 AND (deployment.state IN ('running', 'unknown')
+      OR (deployment.state = 'granted' AND NOT EXISTS (SELECT 1 FROM directive g WHERE g.site_id = deployment.site_id AND g.slot = 'grant' AND g.expires_ms > ?)))
+    AND (deployment.seq_incarnation, deployment.seq) < (j.value->>1, j.value->>2)
+    AND NOT (deployment.rollout_id || ':' || deployment.site_id = j.value->>3 AND deployment.attempt <= j.value->>4)
+    AND EXISTS (SELECT 1 FROM site s WHERE s.id = deployment.site_id AND s.hello_seq = j.value->>2 AND s.incarnation = j.value->>1)`
+  const expiredMs = ctx.nowMs - limits.grantMarginMs
+  return [
+    // the audit entry first: it looks at the state before
+    {
+      sql: `INSERT INTO audit (at_ms, actor, action, entity, site_id, why, detail, request_id)
+            SELECT ?, 'site:' || deployment.site_id, 'deployment.not-started', 'rollout/' || deployment.rollout_id, deployment.site_id, ?, json_object('attempt', deployment.attempt, 'state', ${nextState(`'not-started'`)}), ?
+            FROM json_each(?) AS j JOIN deployment ON ${contradicted}`,
+      args: [ctx.nowMs, why, ctx.requestId, rows, expiredMs],
+    },
+    {
+      sql: `UPDATE deployment SET state = ${nextState(`'not-started'`)}, why = ?, not_before_ms = ?, deadline_ms = NULL, started_ms = NULL, updated_ms = ?, seq = j.value->>2, seq_incarnation = j.value->>1
+            FROM json_each(?) AS j WHERE ${contradicted}`,
+      args: [why, ctx.nowMs, ctx.nowMs, rows, expiredMs],
+    },
+  ]
+}
+
+/** An attempt that was not started, of a rollout that has ended for good, is not started any more: nobody would look at it again (SPEC I16). */
+function closeStatements(ctx: Ctx, sites: readonly { site: string }[]): Statement[] {
+  const rows = JSON.stringify([...new Set(sites.map(({ site }) => site))])
+  const next = `CASE r.state WHEN 'superseded' THEN ${nextState(`'supersede'`)} ELSE ${nextState(`'cancel'`)} END`
+  const closed = `deployment.state = 'pending' AND deployment.site_id IN (SELECT value FROM json_each(?)) AND r.id = deployment.rollout_id AND r.state IN ('aborting', 'aborted', 'superseded')`
   return [
     {
-      sql: `UPDATE deployment SET state = ${nextState(`'not-started'`)}, why = 'the site knows nothing of this attempt', not_before_ms = ?, deadline_ms = NULL, started_ms = NULL, updated_ms = ?, seq = j.value->>2, seq_incarnation = j.value->>1
-            FROM json_each(?) AS j
-            WHERE deployment.site_id = j.value->>0 AND (deployment.state IN ('running', 'unknown')
-                OR (deployment.state = 'granted' AND NOT EXISTS (SELECT 1 FROM directive g WHERE g.site_id = deployment.site_id AND g.slot = 'grant' AND g.expires_ms > ?)))
-              AND (deployment.seq_incarnation, deployment.seq) < (j.value->>1, j.value->>2)
-              AND NOT (deployment.rollout_id || ':' || deployment.site_id = j.value->>3 AND deployment.attempt <= j.value->>4)
-              AND EXISTS (SELECT 1 FROM site s WHERE s.id = deployment.site_id AND s.hello_seq = j.value->>2 AND s.incarnation = j.value->>1)`,
-      args: [ctx.nowMs, ctx.nowMs, rows, ctx.nowMs - limits.grantMarginMs],
+      sql: `INSERT INTO audit (at_ms, actor, action, entity, site_id, why, detail, request_id)
+            SELECT ?, 'controller', 'deployment.close', 'rollout/' || r.id, deployment.site_id, 'the rollout is ' || r.state, json_object('state', ${next}), ? FROM deployment JOIN rollout r ON ${closed}`,
+      args: [ctx.nowMs, ctx.requestId, rows],
     },
+    { sql: `UPDATE deployment SET state = ${next}, why = 'the rollout is ' || r.state, ended_ms = ?, updated_ms = ? FROM rollout r WHERE ${closed}`, args: [ctx.nowMs, ctx.nowMs, rows] },
   ]
 }
 

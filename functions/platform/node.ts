@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises'
 import { pathToFileURL } from 'node:url'
 import { join } from 'node:path'
 import { eq } from 'drizzle-orm'
@@ -47,6 +48,7 @@ export async function openNodePlatform(settings: NodeSettings, config: Config, l
   const deps: Deps = { db, store, broker: brokerSide.broker, clock: systemClock, ids: sortableIds, keys, crypto: nodeCrypto, log, config, background: work.background }
   const app = createApp(deps)
   app.route('/', createObjectRoute({ store, ...signing }))
+  app.get('/', async (c) => c.html(await readFile(join(import.meta.dirname, '../../console/index.html'), 'utf8')))
   return {
     deps, app,
     subscriber: brokerSide.createSubscriber(createReportSink(deps)),

@@ -10,8 +10,8 @@ import { scheduleJobs } from './schedule-jobs.ts'
 import { makePrivateDirectory } from './secret-file.ts'
 import { serveHttp } from './serve-http.ts'
 
-/** A controller at work. `adminToken` is the first admin's secret while it still lies in the data directory. */
-export type RunningController = { url: string; deps: Deps; adminToken: string | null; stop(): Promise<void> }
+/** A controller at work: `url` as others reach it, `localUrl` as this machine does. `adminToken` is the first admin's secret while it still lies in the data directory. */
+export type RunningController = { url: string; localUrl: string; deps: Deps; adminToken: string | null; stop(): Promise<void> }
 
 /** Starts the controller in this process and resolves once it serves. Throws with what is wrong, having left nothing behind that listens. */
 export async function startNode(settings: NodeSettings, log: Log): Promise<RunningController> {
@@ -34,7 +34,7 @@ export async function startNode(settings: NodeSettings, log: Log): Promise<Runni
     const schedule = scheduleJobs(createJobs(platform.deps), log)
     undo.push(schedule.stop)
     log.write('info', 'controller.started', { url: publicUrl, fleet: settings.MURMUR_FLEET, doubted })
-    return { url: publicUrl, deps: platform.deps, adminToken, stop }
+    return { url: publicUrl, localUrl: http.url, deps: platform.deps, adminToken, stop }
   } catch (error) {
     await stop()
     throw error

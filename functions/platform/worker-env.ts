@@ -7,7 +7,7 @@ const setting = <S extends z.ZodType>(about: string, schema: S): Setting<S> => (
 const secret = z.base64().min(44, 'must be base64 of at least 32 bytes')
 
 /** What the controller on Workers is told by its variables and secrets. */
-export const workerSettings = {
+const workerSettings = {
   MURMUR_FLEET: setting('Name of the fleet; goes into every topic and every signed statement, and cannot be changed later.', FleetId),
   MURMUR_PUBLIC_URL: setting('How agents and people reach this Worker.', z.url({ protocol: /^https?$/, error: 'must be an http or https URL' })),
   MURMUR_DATABASE_URL: setting('libSQL over HTTP: `https://…` or `libsql://…` (Turso, sqld).', z.string().regex(/^(?:https?|libsql):\/\/.+$/, 'must be an http, https or libsql URL')),

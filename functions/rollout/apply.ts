@@ -7,7 +7,7 @@ import { recordEvents, type Event } from '../audit/record.ts'
 import type { Ctx } from '../context.ts'
 import { issueAhead, issueGrants } from '../directive/issue.ts'
 import type { Decision, RolloutStep } from './decide.ts'
-import { moveDeployments } from './move.ts'
+import { isIn, moveDeployments, named } from './move.ts'
 import { executedIn, failuresIn, type RolloutSnapshot } from './snapshot.ts'
 
 type StepOf<K extends RolloutStep['kind']> = Extract<RolloutStep, { kind: K }>
@@ -40,8 +40,8 @@ function deploymentStatements(ctx: Ctx, snapshot: RolloutSnapshot, steps: readon
   const deferred = pick(steps, 'defer')
   if (deferred.length > 0) {
     statements.push({
-      sql: `UPDATE deployment SET not_before_ms = j.value->>1, why = j.value->>2 FROM json_each(?) AS j WHERE rollout_id = ? AND site_id = j.value->>0 AND state IN ('pending', 'parked')`,
-      args: [JSON.stringify(deferred.map((step) => [step.siteId, step.untilMs, `${step.code}: ${step.why}`])), snapshot.id],
+      sql: `UPDATE deployment SET not_before_ms = move.value->>2, why = move.value->>3 FROM json_each(?) AS move WHERE ${named} AND ${isIn(`'pending', 'parked'`)}`,
+      args: [JSON.stringify(deferred.map((step) => [snapshot.id, step.siteId, step.untilMs, `${step.code}: ${step.why}`]))],
     })
   }
   for (const step of pick(steps, 'expireParked')) {

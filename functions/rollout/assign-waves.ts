@@ -22,8 +22,10 @@ export function assignWaves(members: readonly Member[], policy: RolloutPolicy): 
     const chosen = new Set(taken[ordinal])
     left = left.filter((member) => !chosen.has(member))
   })
-  const waves = policy.waves.filter((_, ordinal) => taken[ordinal]!.length > 0)
-  const filled = taken.filter((wave) => wave.length > 0)
+  // with nobody to move, the last wave stays for joiners and for those who are retried later
+  const stays = (ordinal: number): boolean => taken[ordinal]!.length > 0 || (members.length === 0 && ordinal === policy.waves.length - 1)
+  const waves = policy.waves.filter((_, ordinal) => stays(ordinal))
+  const filled = taken.filter((_, ordinal) => stays(ordinal))
   if (left.length > 0) {
     const last = policy.waves[policy.waves.length - 1]!
     waves.push({ ...last, name: waves.some((wave) => wave.name === 'rest') ? 'rest-of-all' : 'rest', size: 'rest', selector: undefined, barrier: false, soak: 0, approval: false })

@@ -68,7 +68,8 @@ function decideRunning(snapshot: RolloutSnapshot, nowMs: number): Decision {
   if (whole.parked > 0 && snapshot.parkedUntilMs !== null && snapshot.parkedUntilMs <= nowMs) steps.push({ kind: 'expireParked', why: 'they were offline for longer than parkedFor allows' })
   const changing = steps.length > 0
 
-  const ended = waves.allOpen && whole.pending + whole.granted + whole.running === 0 && starts.length === 0
+  const shut = snapshot.waves.some((wave) => !waves.open.has(wave.ordinal) && wave.tally.pending + wave.tally.parked > 0)
+  const ended = !shut && !waves.opening && whole.pending + whole.granted + whole.running === 0 && starts.length === 0
   if (ended && snapshot.state === 'running') steps.push({ kind: 'complete', why: whole.parked > 0 ? `every site has ended but ${whole.parked} that are parked` : 'every site has ended' })
   return { steps, wakeMs: wakeTime(snapshot, changing, waves.wakeMs, ended, paused, nowMs) }
 }
@@ -77,14 +78,16 @@ function decideRunning(snapshot: RolloutSnapshot, nowMs: number): Decision {
 function decidePauses(snapshot: RolloutSnapshot): RolloutStep[] {
   const has = (reason: PauseReason) => snapshot.pauses.some((pause) => pause.reason === reason)
   const found: RolloutStep[] = []
-  const left = snapshot.waves.some((wave) => wave.state === 'waiting' || wave.tally.pending + wave.tally.parked > 0)
-  if (!left) return found
+  // with nobody left to start there is nothing to stop
+  if (!snapshot.waves.some((wave) => wave.tally.pending + wave.tally.parked > 0)) return found
   const evidence = failureEvidence(snapshot)
   if (evidence !== null && !has('failures')) found.push({ kind: 'pause', reason: 'failures', why: evidence })
   const stuck = snapshot.waves.find((wave, i) => wave.state !== 'waiting' && snapshot.waves[i + 1]?.state === 'waiting' && !thresholdReachable(wave))
   if (stuck !== undefined && !has('threshold')) {
-    const needed = stuck.policy.successThreshold
-    found.push({ kind: 'pause', reason: 'threshold', why: `wave ${stuck.policy.name} cannot reach its success threshold of ${needed} any more: retry or waive its failed sites, or abort` })
+    const { name, successThreshold } = stuck.policy
+    const nobody = failuresIn(stuck.tally) + stuck.tally.cancelled === 0
+    const why = nobody ? `nobody is left in wave ${name} who could succeed: approve it to go on without, or abort` : `wave ${name} cannot reach its success threshold of ${successThreshold} any more: retry or waive its failed sites, or abort`
+    found.push({ kind: 'pause', reason: 'threshold', why })
   }
   const withdrawn = [...snapshot.targets.values()].find((target) => !target.available)
   if (withdrawn !== undefined && !snapshot.back && !has('release')) found.push({ kind: 'pause', reason: 'release', why: `${withdrawn.ref.id} is not available any more` })
@@ -92,7 +95,7 @@ function decidePauses(snapshot: RolloutSnapshot): RolloutStep[] {
 }
 
 /** Opens waves one after the other as far as the opening rule allows, and notes those that are done. */
-function decideWaves(snapshot: RolloutSnapshot, paused: boolean, nowMs: number): { steps: RolloutStep[]; open: ReadonlySet<number>; allOpen: boolean; wakeMs: number | null } {
+function decideWaves(snapshot: RolloutSnapshot, paused: boolean, nowMs: number): { steps: RolloutStep[]; open: ReadonlySet<number>; opening: boolean; wakeMs: number | null } {
   const steps: RolloutStep[] = []
   const open = new Set<number>()
   let wakeMs: number | null = null
@@ -113,7 +116,7 @@ function decideWaves(snapshot: RolloutSnapshot, paused: boolean, nowMs: number):
     // a wave that opens now shows its members only after they were read again
     if (wave.state === 'waiting') break
   }
-  return { steps, open, allOpen: open.size === snapshot.waves.length && !steps.some((step) => step.kind === 'openWave'), wakeMs }
+  return { steps, open, opening: steps.some((step) => step.kind === 'openWave'), wakeMs }
 }
 
 /** Sites flow: the next starts when a place is free, in the order of their places, and never beyond a limit (SPEC I7). */

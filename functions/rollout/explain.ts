@@ -76,5 +76,5 @@ function summarise(facts: SiteFacts, rollouts: Explanation['rollouts'], last: { 
   }
   if (last === undefined) return `${runs}. No rollout has ever selected it.`
   const { deployment: d, rollout: r } = last
-  return `${runs}. No rollout wants to change it now; the last one, "${r.name}" to ${d.to?.id ?? 'nothing'}, ended ${d.state}${d.fault === null ? `: ${d.why}` : `: ${d.fault.detail}`}.`
+  return `${runs}. No rollout wants to change it now; the last one, "${r.name}" to ${d.to?.id ?? 'nothing'}, ended ${d.state}${d.fault !== null ? `: ${d.fault.detail}` : d.why === d.state ? '' : `: ${d.why}`}.`
 }

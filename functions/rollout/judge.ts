@@ -91,7 +91,10 @@ export function openingHindrances(wave: WaveFacts, alarmGate: boolean, nowMs: nu
   const found: Hindrance[] = []
   if (tally.pending > 0) found.push(hindrance('unstarted', `${tally.pending} of wave ${policy.name} have not started`))
   if (tally.succeeded < needed) found.push(hindrance('threshold', `${tally.succeeded} of wave ${policy.name} succeeded, ${needed} of ${counted} are needed`, { by: thresholdReachable(wave) ? 'sites that succeed' : 'a person (murmur rollout retry, waive or abort)' }))
-  else if (tally.succeeded === 0 && counted + tally.parked > 0) found.push(hindrance('no-success', `no site of wave ${policy.name} has succeeded yet`, { by: tally.parked > 0 ? 'its parked sites, or a person (murmur rollout waive)' : 'sites that succeed' }))
+  else if (tally.succeeded === 0 && wave.approvedBy === null) {
+    const by = mayStillSucceed(wave) === 0 ? 'a person (murmur rollout approve)' : tally.parked > 0 ? 'its parked sites, or a person (murmur rollout approve)' : 'sites that succeed'
+    found.push(hindrance('no-success', `no site of wave ${policy.name} has succeeded`, { by }))
+  }
   if (alarmGate && wave.gatingAlarms > 0) found.push(hindrance('alarm', `${wave.gatingAlarms} gating alarms stand on sites of wave ${policy.name}`, { by: 'the alarms, when they clear' }))
   if (!isBarrier(policy)) return found
   if (inFlight > 0) found.push(hindrance('in-flight', `${inFlight} of wave ${policy.name} have not ended`))
@@ -100,11 +103,18 @@ export function openingHindrances(wave: WaveFacts, alarmGate: boolean, nowMs: nu
   return found
 }
 
-/** Whether the wave could still succeed if every member that has not ended did. Parked ones may come back and count then. */
+/** Members that have not ended, or were parked and may come back. */
+const mayStillSucceed = ({ tally }: WaveFacts): number => tally.pending + tally.parked + tally.granted + tally.running
+
+/**
+ * Whether the wave could still open the next if every member that has not ended succeeded. A wave of which nobody is left that could
+ * succeed proves nothing; only a person can let it pass.
+ */
 export function thresholdReachable(wave: WaveFacts): boolean {
-  const counted = membersIn(wave.tally) - sumOf(wave.tally, outsideStates)
-  const possible = wave.tally.succeeded + wave.tally.pending + sumOf(wave.tally, inFlightStates) - wave.tally['needs-hands']
-  return possible >= Math.ceil(wave.policy.successThreshold * counted - 1e-9)
+  const { tally } = wave
+  if (tally.succeeded === 0 && mayStillSucceed(wave) === 0 && wave.approvedBy === null) return false
+  const counted = membersIn(tally) - sumOf(tally, outsideStates)
+  return tally.succeeded + tally.pending + tally.granted + tally.running >= Math.ceil(wave.policy.successThreshold * counted - 1e-9)
 }
 
 /** Whether failures since they were last acknowledged are too many, here or over all waves; the evidence, or null. */

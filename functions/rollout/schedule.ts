@@ -25,7 +25,7 @@ function wallClockMs(timeMs: number, format: Intl.DateTimeFormat): number {
   return Date.UTC(parts.year!, parts.month! - 1, parts.day!, parts.hour!, parts.minute!, parts.second!)
 }
 
-/** A local date or date and time of a zone as an instant. In the hour that clocks skip, the first moment after it. */
+/** A local date or date and time of a zone as an instant. For one in the hour that clocks skip: within an hour of where they skip. */
 export function localToInstantMs(local: string, timeZone: string): number {
   const wanted = Date.parse(`${local.length === 10 ? `${local}T00:00` : local}Z`)
   const format = localParts(timeZone)

@@ -5,6 +5,7 @@ import { writeFile } from 'node:fs/promises'
 import { createClient, type Client } from '../../cli/client.ts'
 import { jsonLog } from '../../functions/adapters/node/json-log.ts'
 import { nodeCrypto } from '../../functions/adapters/node/node-crypto.ts'
+import type { Environment } from '../../functions/platform/parse-environment.ts'
 import { readNodeSettings } from '../../functions/platform/env.ts'
 import { makePrivateDirectory, readIfThere } from '../../functions/platform/secret-file.ts'
 import { startNode } from '../../functions/platform/start-node.ts'
@@ -24,15 +25,19 @@ export type PracticeController = {
 
 export const practiceFleetName = 'practice'
 
-/** A controller with everything embedded, trusted and ready to be used, on the loopback. Port 0 takes a free one. */
-export async function startPracticeController(options: { data: string; port: number }): Promise<PracticeController> {
-  const { data } = options
+/**
+ * A controller with everything embedded, trusted and ready to be used, on the loopback unless `environment` says otherwise (the
+ * settings of functions/platform/env.ts). Port 0 takes a free one.
+ */
+export async function startPracticeController(options: { data: string; port: number; environment?: Environment }): Promise<PracticeController> {
+  const { data, environment = {} } = options
   await makePrivateDirectory(data)
-  const keys = await openPracticeKeys(nodeCrypto, data, practiceFleetName)
+  const fleet = environment['MURMUR_FLEET'] ?? practiceFleetName
+  const keys = await openPracticeKeys(nodeCrypto, data, fleet)
   const logPath = join(data, 'controller.log')
   const logFile = openLogFile(logPath)
   const brokerPort = await chooseBrokerPort(join(data, 'broker-port'))
-  const settings = readNodeSettings({ MURMUR_FLEET: practiceFleetName, MURMUR_DATA: data, PORT: String(options.port), MURMUR_BROKER_PORT: String(brokerPort) })
+  const settings = readNodeSettings({ MURMUR_BROKER_PORT: String(brokerPort), ...environment, MURMUR_FLEET: fleet, MURMUR_DATA: data, PORT: String(options.port) })
   const running = await startNode(settings, jsonLog('info', logFile.print))
   const stop = async (): Promise<void> => {
     await running.stop()
@@ -40,9 +45,9 @@ export async function startPracticeController(options: { data: string; port: num
   }
   try {
     if (running.adminToken === null) throw new Error(`${join(data, 'admin-token')} was taken away; start with --fresh, or put the token back`)
-    const client = createClient({ url: running.url, token: running.adminToken, sleep: (spanMs) => sleep(spanMs) })
+    const client = createClient({ url: running.localUrl, token: running.adminToken, sleep: (spanMs) => sleep(spanMs) })
     const { rootFingerprint } = await client.call(operationContracts.putTrust, { body: keys.trust })
-    await writeFile(join(data, 'cli.json'), `${JSON.stringify({ url: running.url, token: running.adminToken, rootFingerprint }, null, 2)}\n`, { mode: 0o600 })
+    await writeFile(join(data, 'cli.json'), `${JSON.stringify({ url: running.localUrl, token: running.adminToken, rootFingerprint }, null, 2)}\n`, { mode: 0o600 })
     return { url: running.url, brokerPort, client, token: running.adminToken, keys, logPath, stop }
   } catch (error) {
     await stop()

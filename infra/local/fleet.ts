@@ -79,10 +79,10 @@ async function prepareSite(controller: PracticeController, site: PracticeSite): 
   const identity = await readIdentity(nodeHost.files, paths)
   if (known?.state !== 'enrolled' || known.incarnation !== identity?.enrolment.incarnation) {
     const claim = known === null ? await addSite(client, site) : (await client.call(siteContracts.claimSite, { params: { site: known.id } })).claim
-    await enrol(nodeHost, nodeCrypto, { controllerUrl: url, site: site.id, claim, rootFingerprint: keys.root.keyid, stateDirectory: site.stateDirectory, nodes: site.nodes, replace: true })
+    await enrol(nodeHost, nodeCrypto, { controllerUrl: url, site: site.id, claim, rootFingerprint: keys.rootFingerprint, stateDirectory: site.stateDirectory, nodes: site.nodes, replace: true })
   }
   return parseConfig({
-    site: site.id, fleet: practiceFleetName, controllerUrl: url, rootFingerprint: keys.root.keyid, stateDirectory: site.stateDirectory, nodes: site.nodes,
+    site: site.id, fleet: practiceFleetName, controllerUrl: url, rootFingerprint: keys.rootFingerprint, stateDirectory: site.stateDirectory, nodes: site.nodes,
     keepAliveS: 30, jitterMs: 500, reconnectMsMax: 5000,
   })
 }

@@ -16,7 +16,7 @@ export function createView(io: Printer) {
     controllerStarted({ url, logPath, keys }: PracticeController): void {
       line(`Controller  ${url}  (API at ${url}/docs, log in ${shortPath(logPath)})`)
       if (keys.isNew) {
-        line(`Root key    ${shortPath(keys.rootKeyPath)}, made now, fingerprint ${keys.root.keyid}`)
+        line(`Root key    ${shortPath(keys.rootKeyPath)}, made now, fingerprint ${keys.rootFingerprint}`)
         line('            In practice it lies beside everything else. In earnest it belongs offline: whoever has it decides what runs.')
       }
     },

@@ -84,6 +84,30 @@ describe('a rollout', () => {
     expect(view.pauses.map((p) => p.reason)).toEqual(['threshold'])
   })
 
+  test('whose canary is parked waits for it, and goes on without only when a person says so', async () => {
+    const fleet = await enrolSites(controller, [{ id: 'canary', labels: { tier: 'canary' }, offline: true }, ...names(2)])
+    const release = await addRelease(controller, '1.0.0')
+    const waves = [{ name: 'canary', size: 1, barrier: true, selector: { matchLabels: { tier: 'canary' } } }, { name: 'rest', size: 'rest' as const }]
+    const { id } = await startRollout(controller, { name: 'r', target: { release: release.id }, selector: everyone, policy: { waves, maxParallel: 5 } })
+    expect(await look(controller, id)).toMatchObject({ counts: { parked: 1, pending: 2 }, pauses: [], waves: [{ waitingFor: [{ code: 'no-success' }] }, {}] })
+    await waiveDeployments(operator(controller), id, { sites: ['canary'], reason: 'it is gone', ifMatch: null })
+    expect((await look(controller, id)).pauses.map((p) => p.reason)).toEqual(['threshold'])
+    await approveRollout(operator(controller), id, { reason: 'go without', ifMatch: null })
+    await tick(controller)
+    await runFleet(controller, fleet)
+    expect(await look(controller, id)).toMatchObject({ state: 'completed', counts: { skipped: 1, succeeded: 2 } })
+  })
+
+  test('of which everybody was overtaken ends', async () => {
+    await enrolSites(controller, names(3).map((s) => ({ ...s, offline: true })))
+    await addRelease(controller, '1.0.0')
+    await addRelease(controller, '2.0.0')
+    const { id } = await startRollout(controller, { name: 'old', target: { release: 'app@1.0.0' }, selector: everyone })
+    await startRollout(controller, { name: 'new', target: { release: 'app@2.0.0' }, selector: everyone, replaces: [id] })
+    await tick(controller)
+    expect(await look(controller, id)).toMatchObject({ state: 'completed', counts: { superseded: 3 }, pauses: [] })
+  })
+
   test('pauses on its failure threshold, and resuming acknowledges the failures', async () => {
     const fleet = await enrolSites(controller, names(10))
     const release = await addRelease(controller, '1.0.0')
