@@ -45,7 +45,7 @@ function describeSite(site: SiteView): string {
 
 const claimText = ({ site, enrolLine, expiresAt }: ClaimView): string => `Run this at ${site}, once, before ${timeText(expiresAt)} (it is not shown again):\n\n  ${enrolLine}\n\n`
 
-function explanationText({ site, summary, running, rollouts }: Explanation): string {
+function explanationText({ site, summary, rollouts }: Explanation): string {
   const lines = [`${site}: ${summary}`]
   for (const { name, target, state, wave, blockers } of rollouts) {
     lines.push('', `${name} → ${target}: ${state}${wave === null ? '' : ` in wave ${wave}`}`)

@@ -25,7 +25,7 @@ describe('sites', () => {
     expect((await done('site', 'update', 'hill-17', '--unlabel', 'tier', '--label', 'floor=2')).out).toContain('region=north,floor=2')
     expect((await done('site', 'list', '-l', 'region=north', '-o', 'name')).out).toBe('hill-17\n')
     expect((await done('site', 'list', '-l', 'region!=north', '-o', 'name')).out).toBe('')
-    expect((await done('site', 'explain', 'hill-17')).out).toContain('hill-17 runs nothing yet')
+    expect((await done('site', 'explain', 'hill-17')).out).toContain('hill-17: It runs nothing yet')
     expect((await done('site', 'claim', 'hill-17', '-o', 'json')).out).toContain('"enrolLine"')
     expect(await bench.murmur(['site', 'remove', 'hill-17'])).toMatchObject({ code: 2, err: expect.stringContaining('--yes') })
     await done('site', 'remove', 'hill-17', '--yes')
