@@ -151,6 +151,20 @@ describe('a rollout', () => {
     expect([(await look(controller, id)).state, (await look(controller, id)).counts]).toEqual(['completed', { succeeded: 6 }])
   })
 
+  test('lets two hundred parked sites that come back at once start as few at a time as ever', async () => {
+    const many = Array.from({ length: 200 }, (_, i) => ({ id: `p${i}`, offline: true }))
+    const fleet = await enrolSites(controller, [{ id: 'here' }, ...many])
+    const release = await addRelease(controller, '1.0.0')
+    const { id } = await startRollout(controller, { name: 'r', target: { release: release.id }, selector: everyone, policy: { ...oneWave, maxParallel: 7 } })
+    await runFleet(controller, new Map([['here', fleet.get('here')!]]))
+    expect(await look(controller, id)).toMatchObject({ state: 'completed', counts: { parked: 200, succeeded: 1 } })
+    const hellos = await Promise.all(many.map(({ id: site }) => fleet.get(site)!.message(fleet.get(site)!.helloBody())))
+    await receiveReports(controller.context(), hellos)
+    expect((await look(controller, id)).counts).toMatchObject({ granted: 7 })
+    const grants = controller.broker.messages.filter((message) => message.topic.endsWith('/grant'))
+    expect(grants).toHaveLength(8)
+  }, 30_000)
+
   test('gives up parked sites when their time is over', async () => {
     await enrolSites(controller, [{ id: 'here' }, { id: 'away', offline: true }])
     const release = await addRelease(controller, '1.0.0')
