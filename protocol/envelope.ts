@@ -31,9 +31,9 @@ export type EnvelopeRefusal =
   | { reason: 'unknown-key'; keyids: string[] }
   | { reason: 'bad-signature'; keyid: string }
 
-/** DSSE's pre-authentication encoding: what is really signed. */
-function preAuthEncoding(payloadType: string, payload: Uint8Array): Uint8Array<ArrayBuffer> {
-  const head = utf8(`DSSEv1 ${utf8(payloadType).length} ${payloadType} ${payload.length} `)
+/** DSSE's pre-authentication encoding: what is really signed. Our payload types are ASCII: as many bytes as characters. */
+function preAuthEncoding(payloadType: PayloadType, payload: Uint8Array): Uint8Array<ArrayBuffer> {
+  const head = utf8(`DSSEv1 ${payloadType.length} ${payloadType} ${payload.length} `)
   const bytes = new Uint8Array(head.length + payload.length)
   bytes.set(head)
   bytes.set(payload, head.length)

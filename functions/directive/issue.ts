@@ -20,33 +20,42 @@ export type GrantTerms = { staging: 'ahead' | 'with-start'; back: boolean; start
 
 /**
  * Desired and grant for the deployments of one rollout that this batch has just moved to `granted` (they carry
- * `granted_ms = nowMs`): the statements go after that move.
+ * `granted_ms = nowMs`): the statements go after that move. A desired that was given out already, ahead of its start or for an earlier
+ * attempt, stands: then the grant is all that travels.
  */
 export function issueGrants(ctx: Ctx, rolloutId: string, siteIds: readonly string[], terms: GrantTerms): Statement[] {
   const sites = JSON.stringify(siteIds)
-  const granted = `FROM deployment d JOIN site s ON s.id = d.site_id
-    WHERE d.rollout_id = ? AND d.state = 'granted' AND d.granted_ms = ? AND d.site_id IN (SELECT value FROM json_each(?))`
+  const granted = `d.rollout_id = ? AND d.state = 'granted' AND d.granted_ms = ? AND d.site_id IN (SELECT value FROM json_each(?))`
   const whose = [rolloutId, ctx.nowMs, sites]
   const headArgs = [ctx.config.fleet, ctx.nowMs, ctx.requestId]
+  const standing = (more: string) => `EXISTS (SELECT 1 FROM directive x WHERE x.site_id = d.site_id AND x.slot = 'desired' AND ${more})`
+  const isStanding = standing(`site.desired_deployment = d.rollout_id || ':' || d.site_id AND site.desired->>'digest' = d.to_release->>'digest' AND x.epoch = site.desired_epoch AND x.generation = site.desired_generation AND site.desired_epoch = site.epoch AND x.body->>'incarnation' = site.incarnation`)
   return [
     {
       sql: `UPDATE site SET generation = generation + 2, desired_epoch = epoch, desired_generation = generation + 1, desired = d.to_release, desired_deployment = d.rollout_id || ':' || d.site_id
-            FROM deployment d WHERE d.site_id = site.id AND d.rollout_id = ? AND d.state = 'granted' AND d.granted_ms = ? AND d.site_id IN (SELECT value FROM json_each(?))`,
+            FROM deployment d WHERE d.site_id = site.id AND ${granted} AND NOT ${isStanding}`,
+      args: whose,
+    },
+    {
+      // those whose desired stands: it is at the position that the site's row says
+      sql: `UPDATE site SET generation = generation + 1 FROM deployment d
+            WHERE d.site_id = site.id AND ${granted} AND ${standing('x.epoch = site.desired_epoch AND x.generation = site.desired_generation')}`,
       args: whose,
     },
     {
       sql: `INSERT INTO directive (site_id, slot, epoch, generation, body, pending, attempts, due_ms, expires_ms, sent_ms)
-            SELECT s.id, 'desired', s.epoch, s.generation - 1,
-              json_object(${head('desired', 's.generation - 1')}, 'release', json(d.to_release), 'deployment', d.rollout_id || ':' || d.site_id, 'staging', ?, 'back', json(?)),
-              1, 0, ?, NULL, NULL ${granted} ${upsert}`,
+            SELECT s.id, 'desired', s.desired_epoch, s.desired_generation,
+              json_object(${head('desired', 's.desired_generation')}, 'release', json(d.to_release), 'deployment', d.rollout_id || ':' || d.site_id, 'staging', ?, 'back', json(?)),
+              1, 0, ?, NULL, NULL FROM deployment d JOIN site s ON s.id = d.site_id
+            WHERE ${granted} AND NOT ${standing('x.epoch = s.desired_epoch AND x.generation = s.desired_generation')} ${upsert}`,
       args: [...headArgs, terms.staging, String(terms.back), ctx.nowMs, ...whose],
     },
     {
       sql: `INSERT INTO directive (site_id, slot, epoch, generation, body, pending, attempts, due_ms, expires_ms, sent_ms)
             SELECT s.id, 'grant', s.epoch, s.generation,
-              json_object(${head('grant', 's.generation')}, 'desired', ${position('s.generation - 1')}, 'deployment', d.rollout_id || ':' || d.site_id, 'attempt', d.attempt,
+              json_object(${head('grant', 's.generation')}, 'desired', ${position('s.desired_generation')}, 'deployment', d.rollout_id || ':' || d.site_id, 'attempt', d.attempt,
                 'startByMs', ?, 'maxDurationMs', ?, 'bootId', s.boot_id),
-              1, 0, ?, ?, NULL ${granted} ${upsert}`,
+              1, 0, ?, ?, NULL FROM deployment d JOIN site s ON s.id = d.site_id WHERE ${granted} ${upsert}`,
       args: [...headArgs, terms.startByMs, terms.maxDurationMs, ctx.nowMs, terms.startByMs, ...whose],
     },
   ]

@@ -491,6 +491,20 @@ describe('reports', () => {
     expect([position.epoch, position.generation > 71]).toEqual([3, true])
   })
 
+  test('of a site whose bytes travelled ahead get a grant for the desired that stands', async () => {
+    const [site] = await fleetOf(1)
+    await addRelease(controller, '1.0.0')
+    const { id } = await startRollout(controller, { name: 'r', target: { release: 'app@1.0.0' }, selector: everyone, policy: { ...oneWave, staging: 'ahead', retries: 1, retryDelay: 0 } })
+    const [desired, ...more] = await site!.directives('desired')
+    expect([desired!.staging, more]).toEqual(['ahead', []])
+    expect((await site!.directives('grant')).map((grant) => grant.desired)).toEqual([desired!.position])
+    await site!.comply(() => 'failed')
+    await tick(controller)
+    expect((await site!.directives('grant')).map((grant) => [grant.desired, grant.attempt])).toEqual([[desired!.position, 1], [desired!.position, 2]])
+    expect(await site!.directives('desired')).toHaveLength(1)
+    expect((await look(controller, id)).counts).toEqual({ granted: 1 })
+  })
+
   test('that a grant ran out unstarted bring the site to another attempt, and no failure is counted', async () => {
     const [site] = await fleetOf(1)
     await addRelease(controller, '1.0.0')
