@@ -48,17 +48,13 @@ async function practise(options: StartOptions, controller: PracticeController, i
 
 const offlineDirectory = (options: StartOptions): string => join(options.data, 'offline')
 
-/** What the environment says to the controller; what belongs to the command `murmur` is not meant for it. */
-const murmurSettings = (environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv =>
-  Object.fromEntries(Object.entries(environment).filter(([name]) => name === 'HOST' || (name.startsWith('MURMUR_') && name !== 'MURMUR_DEBUG')))
-
 /** Starts everything that is asked for. Returns the exit status, or null when it is to stay up. */
 async function start(options: StartOptions, io: Io, undo: Undo): Promise<number | null> {
   const view = createView(io)
   await makePrivateDirectory(options.data)
   undo.push(await lockData(options.data))
   if (options.fresh) await forget(options.data)
-  const controller = await startPracticeController({ ...options, environment: murmurSettings(process.env) })
+  const controller = await startPracticeController({ ...options, environment: process.env })
   undo.push(controller.stop)
   view.controllerStarted(controller)
   const practice = options.practiceFleet ? await practise(options, controller, io, view, undo) : null
