@@ -6,6 +6,7 @@ import type { SiteId } from '../../protocol/ids.ts'
 import { limits } from '../../protocol/limits.ts'
 import { siteTopic } from '../../protocol/topics.ts'
 import type { Ctx } from '../context.ts'
+import type { OutgoingMessage } from '../ports/broker.ts'
 
 type PendingRow = { site_id: string; slot: string; epoch: number; generation: number; body: string; attempts: number; expires_ms: number | null }
 
@@ -26,7 +27,8 @@ export async function dispatchDirectives(ctx: Ctx): Promise<number> {
       sql`SELECT site_id, slot, epoch, generation, body, attempts, expires_ms FROM directive WHERE pending = 1 AND due_ms <= ${ctx.nowMs} ORDER BY due_ms, site_id, generation LIMIT ${limits.dispatchBatchMax}`,
     )
     if (rows.length === 0) break
-    const sent = await send(ctx, rows.filter((row) => isAlive(ctx, row)))
+    const alive = rows.filter((row) => isAlive(ctx, row))
+    const sent = alive.length === 0 ? new Set<string>() : await ctx.broker.publish(signed(ctx, alive))
     await note(ctx, rows, sent)
     acknowledged += sent.size
     if (sent.size === 0 || rows.length < limits.dispatchBatchMax) break
@@ -36,15 +38,13 @@ export async function dispatchDirectives(ctx: Ctx): Promise<number> {
 
 const isAlive = (ctx: Ctx, row: PendingRow): boolean => row.expires_ms === null || row.expires_ms > ctx.nowMs
 
-/** Keys of the rows that the broker has acknowledged. */
-async function send(ctx: Ctx, rows: readonly PendingRow[]): Promise<ReadonlySet<string>> {
-  const messages = []
+/** Signs one after the other while the broker takes them: those already signed travel meanwhile. */
+async function* signed(ctx: Ctx, rows: readonly PendingRow[]): AsyncGenerator<OutgoingMessage> {
   for (const row of rows) {
-    const directive = JSON.parse(row.body) as Directive
+    const { kind } = JSON.parse(row.body) as Directive
     const envelope = await signEnvelope(ctx.crypto, payloadTypes.directive, utf8(row.body), ctx.keys.fleetKey())
-    messages.push({ key: keyOf(row), topic: siteTopic(ctx.config.fleet, row.site_id as SiteId, directive.kind), payload: utf8(JSON.stringify(envelope)), retain: directive.kind === 'desired' })
+    yield { key: keyOf(row), topic: siteTopic(ctx.config.fleet, row.site_id as SiteId, kind), payload: utf8(JSON.stringify(envelope)), retain: kind === 'desired' }
   }
-  return ctx.broker.publish(messages)
 }
 
 /** What was sent, or is too old, is pending no more; the rest is tried again, each time later. */

@@ -61,9 +61,13 @@ export function issueGrants(ctx: Ctx, rolloutId: string, siteIds: readonly strin
   ]
 }
 
-/** Desired alone, ahead of any grant, so that bytes can travel before the start: for every site of this rollout that has not started. */
+/**
+ * Desired alone, ahead of any grant, so that bytes can travel before the start: for every site of this rollout, but for those that another
+ * rollout changes or is about to change (they are told with their grant).
+ */
 export function issueAhead(ctx: Ctx, rolloutId: string, back: boolean): Statement[] {
-  const which = `d.rollout_id = ? AND d.wave >= 0 AND d.state IN ('pending', 'parked')`
+  const which = `d.rollout_id = ? AND d.wave >= 0 AND d.state = 'pending'
+    AND NOT EXISTS (SELECT 1 FROM deployment o WHERE o.site_id = d.site_id AND o.rollout_id <> d.rollout_id AND o.state IN ('pending', 'granted', 'running', 'needs-hands'))`
   return [
     {
       sql: `UPDATE site SET generation = generation + 1, desired_epoch = epoch, desired_generation = generation + 1, desired = d.to_release, desired_deployment = d.rollout_id || ':' || d.site_id

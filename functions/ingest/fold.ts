@@ -15,7 +15,7 @@ export type Folded = {
   hellos: (Stamp & { body: BodyOf<'hello'> })[]
   goodbyes: (Stamp & { connectionId: string })[]
   attempts: (Stamp & { rolloutId: RolloutId; event: DeploymentEvent; attempt: AttemptReport })[]
-  /** What runs at a site, from hello or progress. */
+  /** What runs at a site, from hello or from the end of an attempt. */
   states: (Stamp & { running: string | null; previous: string | null; nodes: string; attempt: string | null })[]
   staged: (Stamp & { digest: string; fault: string | null })[]
   inventories: (Stamp & { facts: string })[]
@@ -58,7 +58,8 @@ export function foldReports(reports: readonly Report[]): Folded {
         if (body.held.newest !== null) put(folded.positions, 'position', site, { ...stamp, held: body.held.newest })
         break
       case 'progress':
-        put(folded.states, 'state', site, stateRow(stamp, body))
+        // on the way nothing about the site itself has changed yet; its end will say what it runs
+        if (body.attempt.phase === 'ended') put(folded.states, 'state', site, stateRow(stamp, body))
         if (ownAttempt(site, body.attempt.deployment)) putAttempt(body.attempt)
         break
       case 'gone':

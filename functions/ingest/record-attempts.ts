@@ -136,5 +136,11 @@ export function closeStatements(ctx: Ctx, sites: readonly { site: string }[]): S
       args: [ctx.nowMs, ctx.requestId, rows],
     },
     { sql: `UPDATE deployment SET state = ${next}, why = 'the rollout is ' || r.state, ended_ms = ?, updated_ms = ? FROM rollout r WHERE ${closed}`, args: [ctx.nowMs, ctx.nowMs, rows] },
+    // a grant that was not used is void: sent once more, it would begin an attempt that holds no place (SPEC I7)
+    {
+      sql: `DELETE FROM directive WHERE slot = 'grant' AND site_id IN (SELECT value FROM json_each(?)) AND NOT EXISTS (
+              SELECT 1 FROM deployment d WHERE d.site_id = directive.site_id AND d.rollout_id || ':' || d.site_id = directive.body->>'deployment' AND d.attempt = directive.body->>'attempt' AND d.state IN ('granted', 'running'))`,
+      args: [rows],
+    },
   ]
 }

@@ -1,12 +1,14 @@
 /** One message for one site. `key` tells the messages of a batch apart in the answer. */
 export type OutgoingMessage = { key: string; topic: string; payload: Uint8Array; retain: boolean }
+/** Taken as they are asked for, so that those to come can be made while earlier ones travel. */
+export type OutgoingMessages = Iterable<OutgoingMessage> | AsyncIterable<OutgoingMessage>
 /** The credentials an agent connects with; made anew at each enrolment. */
 export type BrokerCredentials = { url: string; clientId: string; username: string; password: string }
 
 /** What pushes directives to sites. Delivery is at least once; order within one topic is kept within one call. */
 export interface Broker {
   /** Publishes with QoS 1 and returns the keys that the broker has acknowledged; the others are tried again later. */
-  publish(messages: readonly OutgoingMessage[]): Promise<ReadonlySet<string>>
+  publish(messages: OutgoingMessages): Promise<ReadonlySet<string>>
   /** Makes (or names) the identity of one site at one incarnation; older incarnations lose access. */
   admit(site: string, incarnation: number): Promise<BrokerCredentials>
   /** Takes a site's access away. */

@@ -5,7 +5,7 @@ import { assertNever } from '../../protocol/result.ts'
 import { rolloutTable, type RolloutEvent, type RolloutState } from '../../protocol/states.ts'
 import { recordEvents, type Event } from '../audit/record.ts'
 import type { Ctx } from '../context.ts'
-import { issueAhead, issueGrants } from '../directive/issue.ts'
+import { issueGrants } from '../directive/issue.ts'
 import type { Decision, RolloutStep } from './decide.ts'
 import { isIn, moveDeployments, named } from './move.ts'
 import { executedIn, failuresIn, type RolloutSnapshot } from './snapshot.ts'
@@ -64,11 +64,7 @@ function deploymentStatements(ctx: Ctx, snapshot: RolloutSnapshot, steps: readon
 
 function waveStatements(ctx: Ctx, snapshot: RolloutSnapshot, steps: readonly RolloutStep[]): Statement[] {
   const statements: Statement[] = []
-  for (const step of pick(steps, 'openWave')) {
-    statements.push({ sql: `UPDATE wave SET state = 'open', opened_ms = ? WHERE rollout_id = ? AND ordinal = ? AND state = 'waiting'`, args: [ctx.nowMs, snapshot.id, step.ordinal] })
-    // once, when the first wave opens: bytes travel ahead to all of the rollout's sites
-    if (snapshot.policy.staging === 'ahead' && step.ordinal === snapshot.waves[0]?.ordinal) statements.push(...issueAhead(ctx, snapshot.id, snapshot.back))
-  }
+  for (const step of pick(steps, 'openWave')) statements.push({ sql: `UPDATE wave SET state = 'open', opened_ms = ? WHERE rollout_id = ? AND ordinal = ? AND state = 'waiting'`, args: [ctx.nowMs, snapshot.id, step.ordinal] })
   for (const step of pick(steps, 'closeWave')) statements.push({ sql: `UPDATE wave SET state = 'done' WHERE rollout_id = ? AND ordinal = ? AND state = 'open'`, args: [snapshot.id, step.ordinal] })
   if (pick(steps, 'reopen').length > 0) statements.push({ sql: `UPDATE wave SET state = 'open' WHERE rollout_id = ? AND state = 'done'`, args: [snapshot.id] })
   if (pick(steps, 'lowerAcknowledged').length > 0) {

@@ -4,16 +4,21 @@ import type { RolloutRequest } from '../../protocol/policy.ts'
 import { rolloutTable } from '../../protocol/states.ts'
 import { recordEvents } from '../audit/record.ts'
 import type { Ctx } from '../context.ts'
+import { issueAhead } from '../directive/issue.ts'
 import { advanceRollout } from './advance.ts'
 import { movableBy, nextState } from './move.ts'
 import { prepareRollout, type Prepared } from './prepare.ts'
 import { viewRollout } from './view.ts'
 
-/** Creates a rollout: its waves and members are decided now, stored, and do not change but for joiners. Then it starts, if it may. */
+/**
+ * Creates a rollout: its waves and members are decided now, stored, and do not change but for joiners. Where the policy says so, bytes
+ * may travel from now on, however far ahead the start is. Then it starts, if it may.
+ */
 export async function createRollout(ctx: Ctx, request: RolloutRequest): Promise<RolloutView> {
   const prepared = await prepareRollout(ctx, request)
   const id = `ro_${ctx.ids.sortable(ctx.nowMs)}`
-  await ctx.db.write([...rows(ctx, id, prepared), ...supersede(ctx, id, prepared)])
+  const ahead = request.policy.staging === 'ahead' ? issueAhead(ctx, id, 'previousOf' in request.target) : []
+  await ctx.db.write([...rows(ctx, id, prepared), ...supersede(ctx, id, prepared), ...ahead])
   await advanceRollout(ctx, id)
   return viewRollout(ctx, id)
 }

@@ -17,9 +17,13 @@ export function memoryBroker(): MemoryBroker {
     admitted: new Map(),
     reachable: true,
     async publish(messages) {
-      if (!this.reachable) return new Set()
-      this.messages.push(...messages)
-      return new Set(messages.map((message) => message.key))
+      const keys = new Set<string>()
+      if (!this.reachable) return keys
+      for await (const message of messages) {
+        this.messages.push(message)
+        keys.add(message.key)
+      }
+      return keys
     },
     async admit(site, incarnation) {
       check(this)

@@ -1,7 +1,7 @@
 import { toHex } from '../../../protocol/bytes.ts'
 import type { Crypto } from '../../../protocol/crypto.ts'
 import { SiteId, type FleetId } from '../../../protocol/ids.ts'
-import type { Broker, BrokerCredentials, OutgoingMessage } from '../../ports/broker.ts'
+import type { Broker, BrokerCredentials, OutgoingMessages } from '../../ports/broker.ts'
 import type { Ids } from '../../ports/ids.ts'
 import type { Log } from '../../ports/log.ts'
 import { brokerCredentials } from '../broker-password.ts'
@@ -51,7 +51,6 @@ export function createMqttBroker(options: MqttBrokerOptions): Broker & { close()
 
   return {
     async publish(messages) {
-      if (messages.length === 0) return new Set()
       const link = await open().catch((error: unknown) => log.write('warn', 'broker.unreachable', { detail: error instanceof Error ? error.message : String(error) }))
       if (link === undefined) return new Set()
       const acknowledged = new Set<string>()
@@ -77,15 +76,15 @@ export function createMqttBroker(options: MqttBrokerOptions): Broker & { close()
 }
 
 /** In the order given, a bounded number at a time. */
-async function publishAll({ client }: MqttLink, messages: readonly OutgoingMessage[], acknowledged: Set<string>): Promise<void> {
-  const queue = messages.values()
-  const work = async (): Promise<void> => {
-    for (const { key, topic, payload, retain } of queue) {
-      const sent = await client.publishAsync(topic, payload as Buffer, { qos: 1, retain }).then(() => true, () => false)
-      if (sent) acknowledged.add(key)
-    }
+async function publishAll({ client }: MqttLink, messages: OutgoingMessages, acknowledged: Set<string>): Promise<void> {
+  const inFlight = new Set<Promise<unknown>>()
+  for await (const { key, topic, payload, retain } of messages) {
+    if (inFlight.size >= inFlightMax) await Promise.race(inFlight)
+    const noted = client.publishAsync(topic, payload as Buffer, { qos: 1, retain }).then(() => acknowledged.add(key), () => undefined)
+    inFlight.add(noted)
+    void noted.then(() => inFlight.delete(noted))
   }
-  await Promise.all(Array.from({ length: Math.min(inFlightMax, messages.length) }, work))
+  await Promise.all(inFlight)
 }
 
 /** Whether `work` ended within the time; it is not stopped. */

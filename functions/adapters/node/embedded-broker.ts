@@ -7,7 +7,7 @@ import { limits } from '../../../protocol/limits.ts'
 import { rollCallTopic, sitePublications, siteSubscriptions } from '../../../protocol/topics.ts'
 import { brokerCredentials, brokerPassword } from '../broker-password.ts'
 import { createReportBatcher, type ReportBatcher, type ReportSink, type ReportSubscriber } from '../mqtt/batch-reports.ts'
-import type { Broker, OutgoingMessage } from '../../ports/broker.ts'
+import type { Broker, OutgoingMessage, OutgoingMessages } from '../../ports/broker.ts'
 import type { Log } from '../../ports/log.ts'
 import { measurePackets } from './measure-packets.ts'
 
@@ -154,10 +154,10 @@ async function listen(aedes: Aedes, host: string, port: number): Promise<{ port:
 }
 
 /** In the order given, a bounded number at a time; a site that reads slowly is left behind after `drainMs`. */
-async function publishAll(aedes: Aedes, messages: readonly OutgoingMessage[]): Promise<ReadonlySet<string>> {
+async function publishAll(aedes: Aedes, messages: OutgoingMessages): Promise<ReadonlySet<string>> {
   const acknowledged = new Set<string>()
   const inFlight = new Set<Promise<unknown>>()
-  for (const message of messages) {
+  for await (const message of messages) {
     if (aedes.closed) break
     if (inFlight.size >= inFlightMax) await Promise.race(inFlight)
     const { sent } = await begin(aedes, message)
