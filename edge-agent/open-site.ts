@@ -19,6 +19,11 @@ export async function openSite(host: Host, crypto: Crypto, config: AgentConfig, 
   const { site, fleet, incarnation, trust } = identity.enrolment
   if (site !== config.site || fleet !== config.fleet) throw new Error(`agent.json is of ${config.fleet}/${config.site}, the identity of ${fleet}/${site}`)
   const held = await openStore(host.files, crypto, paths.held, HeldState)
-  if (held.current?.incarnation !== incarnation) await held.write(freshState(incarnation, held.current))
+  if (held.current?.incarnation !== incarnation) {
+    // what waits to be sent has the numbers of the incarnation before: under the new one they would hide all that is said from now on (I8)
+    await host.files.remove(paths.spool)
+    await ensureDirectory(host.files, paths.spool)
+    await held.write(freshState(incarnation, held.current))
+  }
   return { identity, held, trust: await openTrustStore(host.files, crypto, paths, config, trust), journal: await openStore(host.files, crypto, paths.journal, JournalRecord) }
 }

@@ -12,6 +12,7 @@ import { dispatchDirectives } from '../../functions/directive/dispatch.ts'
 import { receiveReports } from '../../functions/ingest/receive.ts'
 import type { Broker } from '../../functions/ports/broker.ts'
 import { createRollout } from '../../functions/rollout/create.ts'
+import { tickRollouts } from '../../functions/rollout/tick.ts'
 import { RolloutRequest } from '../../protocol/policy.ts'
 import { fleet, startController, type Controller } from '../../test/support/controller.ts'
 import { addRelease, operator } from '../../test/support/practice-fleet.ts'
@@ -22,8 +23,11 @@ import { startSites } from './start-sites.ts'
 type BrokerSide = { broker: Broker; createSubscriber(sink: (messages: readonly IncomingMessage[]) => Promise<unknown>): ReportSubscriber; close(): Promise<void> }
 
 const patienceMs = 60_000
+/** Time for what travels ahead of the start to arrive. */
+const aheadMs = 5000
 
-export type RealLoop = { fanOut(): Promise<number>; controller: Controller; close(): Promise<void> }
+/** `messagesEach`: 1 for a rollout whose desired has travelled ahead, 2 for one that starts at once. */
+export type RealLoop = { fanOut(messagesEach: 1 | 2): Promise<number>; controller: Controller; close(): Promise<void> }
 
 /** A controller on a database file, its broker, and so many sites connected to it from another process. `mosquittoUrl` null: the embedded broker. */
 export async function createRealLoop(siteNames: readonly string[], mosquittoUrl: string | null): Promise<RealLoop> {
@@ -62,14 +66,24 @@ export async function createRealLoop(siteNames: readonly string[], mosquittoUrl:
   })
 
   let round = 0
-  async function fanOut(): Promise<number> {
+  async function fanOut(messagesEach: 1 | 2): Promise<number> {
     const release = await addRelease(controller, `1.0.${++round}`)
-    const request = RolloutRequest.parse({ name: `round ${round}`, target: { release: release.id }, selector: { all: true }, policy: { waves: [{ name: 'all', size: 'rest' }], maxParallel: siteNames.length } })
+    const policy = { waves: [{ name: 'all', size: 'rest' as const }], maxParallel: siteNames.length }
+    const startAtMs = Date.now() + aheadMs
+    const ahead = messagesEach === 1 ? { staging: 'ahead' as const, startAt: new Date(startAtMs).toISOString() } : {}
+    const request = RolloutRequest.parse({ name: `round ${round}`, target: { release: release.id }, selector: { all: true }, policy: { ...policy, ...ahead } })
     let id = ''
-    const spentMs = await millisecondsOf(async () => {
-      const all = allRecorded(siteNames.length)
+    const start = async (): Promise<void> => {
       id = (await createRollout(operator(controller), request)).id
       await dispatchDirectives(controller.context())
+    }
+    if (messagesEach === 1) {
+      await start()
+      await new Promise((resolve) => setTimeout(resolve, Math.max(0, startAtMs - Date.now()) + 50))
+    }
+    const spentMs = await millisecondsOf(async () => {
+      const all = allRecorded(siteNames.length)
+      await (messagesEach === 1 ? tickRollouts(controller.context()) : start())
       await all
     })
     await expectStates(controller, id, 'running', siteNames.length)

@@ -1,0 +1,28 @@
+import { expect, test } from 'vitest'
+import { runPool } from './pool.ts'
+import { runSeed } from './run-seed.ts'
+import { explainViolation } from './summary.ts'
+
+const patienceMs = 900_000
+const seedsCount = 160
+
+test('no seed breaks an invariant of SPEC.md, whatever is lost, repeated, delayed or killed', async () => {
+  const results = await runPool({ seeds: Array.from({ length: seedsCount }, (_, i) => i + 1), sites: 4, workers: 2 })
+  expect(results).toHaveLength(seedsCount)
+  expect(results.filter((result) => result.violation !== null).map(explainViolation).join('\n')).toBe('')
+  const faults = new Set(results.flatMap((result) => Object.keys(result.faults)))
+  for (const kind of ['power-cut', 'line-cut', 'partition', 'clock', 'disk-full', 'broker-restart', 'machine-replaced', 'machine-copied', 'killed-before-write', 'killed-after-publish', 'guard-lost']) expect(faults).toContain(kind)
+  const outcomes = new Set(results.flatMap((result) => Object.keys(result.outcomes)))
+  for (const outcome of ['succeeded', 'failed', 'rolled-back', 'timed-out']) expect(outcomes).toContain(outcome)
+}, patienceMs)
+
+test('the same seed gives the same run, event by event', async () => {
+  const [first, second] = [await runSeed({ seed: 7, sites: 5 }), await runSeed({ seed: 7, sites: 5 })]
+  expect(second.traceHash).toBe(first.traceHash)
+  expect(second.events).toBe(first.events)
+}, patienceMs)
+
+test('another seed gives another run', async () => {
+  const [first, second] = [await runSeed({ seed: 8, sites: 3 }), await runSeed({ seed: 9, sites: 3 })]
+  expect(second.traceHash).not.toBe(first.traceHash)
+}, patienceMs)

@@ -1,0 +1,116 @@
+import type { Checkers } from './checks/checkers.ts'
+import type { SimFleet } from './fleet.ts'
+import type { Random } from './random.ts'
+import type { SimSite } from './site.ts'
+
+const minuteMs = 60_000
+const hourMs = 3_600_000
+
+type Strike = (fleet: SimFleet, site: SimSite, random: Random, checkers: Checkers) => void
+
+/** What may befall a site or the broker, with how often it does against the others. */
+const strikes: Record<string, { weight: number; strike: Strike }> = {
+  /** F24: the power goes at some call from now on, in the middle of whatever the agent does then. */
+  'power-cut': { weight: 8, strike: (_, site, random) => site.cutPowerAfter(random.pick([random.between(0, 10), random.between(0, 100), random.between(0, 400)])) },
+  'power-off': { weight: 2, strike: (_, site) => site.power?.off() },
+  'line-cut': { weight: 4, strike: (fleet, site) => void fleet.broker.cut((client) => client.name === site.name) },
+  'partition': { weight: 3, strike: (fleet, site, random) => partition(fleet, site, random.fraction() * random.pick([5 * minuteMs, hourMs, 5 * hourMs])) },
+  /** F30 */
+  'clock': { weight: 3, strike: (fleet, site, random) => setClock(fleet, site, random) },
+  /** F23 */
+  'disk-full': { weight: 2, strike: (fleet, site, random) => fillDisk(fleet, site, random) },
+  'broker-restart': { weight: 1, strike: (fleet, _, random) => restartBroker(fleet, random.fraction() * 5 * minuteMs) },
+  'bridge-restart': { weight: 1, strike: (fleet) => void fleet.controller.reconnectBridge() },
+  'trust-raised': { weight: 1, strike: (fleet) => void fleet.raiseTrust() },
+  /** F31 */
+  'machine-replaced': { weight: 0.5, strike: (fleet, site) => void fleet.enrolAnew(site.plan.id, false) },
+  'machine-copied': { weight: 0.5, strike: (fleet, site, random, checkers) => void copyMachine(fleet, site, random, checkers) },
+}
+
+/** F31, F41: a disk image wakes up elsewhere. Both speak for the site until somebody enrols it anew, which fences the copy. */
+async function copyMachine(fleet: SimFleet, site: SimSite, random: Random, checkers: Checkers): Promise<void> {
+  const { id } = site.plan
+  if (!site.running || fleet.copies.some((copy) => copy.plan.id === id)) return
+  const copy = await fleet.clone(id)
+  checkers.inherit(copy, site)
+  checkers.doubt(id)
+  copy.boot()
+  fleet.world.after(random.fraction() * hourMs, 'enrol anew', () => enrolOriginal(fleet, id, checkers))
+}
+
+async function enrolOriginal(fleet: SimFleet, id: string, checkers: Checkers): Promise<void> {
+  const original = fleet.sites.get(id)!
+  const heir = await fleet.enrolAnew(id, true)
+  if (heir !== null) return checkers.inherit(heir, original)
+  fleet.world.after(60_000, 'enrol anew', () => enrolOriginal(fleet, id, checkers))
+}
+
+function partition(fleet: SimFleet, site: SimSite, spanMs: number): void {
+  if (site.partitioned) return
+  site.partitioned = true
+  fleet.broker.cut((client) => client.name === site.name)
+  fleet.world.after(spanMs, 'partition ends', () => {
+    site.partitioned = false
+  })
+}
+
+function setClock(fleet: SimFleet, site: SimSite, random: Random): void {
+  const kinds: (() => void)[] = [
+    () => site.setClock(-fleet.world.nowMs, 0),
+    () => site.setClock(random.between(-2, 2) * hourMs, 0),
+    () => site.setClock(-random.between(1, 600_000), 0),
+    () => site.setClock(20 * 365 * 24 * hourMs, 0),
+    () => site.setClock(0, random.pick([-0.05, 0.05])),
+    () => site.setClock(0, 0),
+  ]
+  random.pick(kinds)()
+}
+
+function fillDisk(fleet: SimFleet, site: SimSite, random: Random): void {
+  const whole = site.files.capacityBytes
+  void site.look(async (files) => {
+    const free = await files.freeBytes('/')
+    files.capacityBytes = Math.max(0, whole - free + random.pick([0, random.between(0, 2000), random.between(0, 20_000), 17 * 1024 * 1024]))
+  })
+  fleet.world.after(random.fraction() * random.pick([2 * minuteMs, 30 * minuteMs]), 'room again', () => {
+    site.files.capacityBytes = 1024 ** 3
+  })
+}
+
+function restartBroker(fleet: SimFleet, downMs: number): void {
+  if (!fleet.broker.up) return
+  fleet.broker.restart(downMs)
+  fleet.world.after(downMs + 1000, 'bridge is back', () => void fleet.controller.reconnectBridge())
+}
+
+/** Strikes here and there until told to stop. */
+export function startStorm(fleet: SimFleet, random: Random, everyMs: number, checkers: Checkers): { stop(): void } {
+  let blowing = true
+  const kinds = Object.entries(strikes).map(([kind, { weight }]) => ({ kind, weight: random.chance(0.3) ? 0 : weight }))
+  const sum = kinds.reduce((total, { weight }) => total + weight, 0)
+  const draw = (): string => {
+    let lot = random.fraction() * sum
+    for (const { kind, weight } of kinds) if ((lot -= weight) < 0) return kind
+    return 'line-cut'
+  }
+  const strike = (): void => {
+    if (!blowing) return
+    fleet.world.after(-Math.log(1 - random.fraction()) * everyMs, 'strike', strike)
+    const kind = draw()
+    const site = random.pick([...fleet.sites.values()])
+    fleet.world.fault(kind, site.name)
+    strikes[kind]!.strike(fleet, site, random, checkers)
+  }
+  fleet.world.after(random.fraction() * everyMs, 'strike', strike)
+  return { stop: () => (blowing = false) }
+}
+
+/** Ends what lasts: lines, clocks, disks, and power. */
+export async function calmDown(fleet: SimFleet): Promise<void> {
+  for (const site of fleet.sites.values()) {
+    site.partitioned = false
+    site.setClock(0, 0)
+    site.files.capacityBytes = 1024 ** 3
+    if (site.power !== null) site.power.cutAt = Number.POSITIVE_INFINITY
+  }
+}
