@@ -24,6 +24,8 @@ export const HeldState = z.strictObject({
   incarnation: z.int().positive(),
   desired: Desired.nullable(),
   grant: Grant.nullable(),
+  /** Of the newest grant that was refused for its life: a late copy of it is refused again, whatever the clock says by then. */
+  grantRefused: Position.nullable().default(null),
   abort: z.strictObject({ command: AbortCommand, answer: CommandAnswer.nullable() }).nullable(),
   /** Of the newest command, abort or not. */
   commandPosition: Position.nullable(),
@@ -42,7 +44,7 @@ export type HeldState = z.infer<typeof HeldState>
 
 /** What a site holds at first, or after it was enrolled again: its releases stay, all that was said to the old incarnation goes. */
 export const freshState = (incarnation: number, earlier: HeldState | null): HeldState => ({
-  v: 1, incarnation, desired: null, grant: null, abort: null, commandPosition: null, timeFloorMs: earlier?.timeFloorMs ?? 0, seqCeiling: 0,
+  v: 1, incarnation, desired: null, grant: null, grantRefused: null, abort: null, commandPosition: null, timeFloorMs: earlier?.timeFloorMs ?? 0, seqCeiling: 0,
   running: earlier?.running ?? null, previous: earlier?.previous ?? null, history: earlier?.history ?? [], staged: earlier?.staged ?? null,
 })
 
@@ -67,6 +69,10 @@ export function hold(held: HeldState, directive: Directive): HeldState {
     default: return assertNever(directive)
   }
 }
+
+/** Remembers that a grant was refused for its life. */
+export const holdRefusal = (held: HeldState, position: Position): HeldState =>
+  held.grantRefused !== null && comparePositions(held.grantRefused, position) >= 0 ? held : { ...held, grantRefused: position }
 
 /** A release that was committed; the same again changes nothing, so a commit can be repeated. */
 export function commitRelease(held: HeldState, from: ReleaseRef | null, to: ReleaseRef): HeldState {

@@ -6,7 +6,7 @@ import { limits } from '../../protocol/limits.ts'
 import type { RejectedReport, ReportBody } from '../../protocol/reports.ts'
 import { ok, refuse, type Result } from '../../protocol/result.ts'
 import { verifyingKeys, type Trust } from '../../protocol/trust.ts'
-import { hold, newestPosition, type HeldState } from '../held/state.ts'
+import { hold, holdRefusal, newestPosition, type HeldState } from '../held/state.ts'
 import type { MqttMessage } from '../host/host.ts'
 import type { JournalRecord } from '../journal/record.ts'
 import type { Store } from '../journal/store.ts'
@@ -34,6 +34,9 @@ export type InboxParts = {
   /** The controller knows a newer incarnation of this site: this agent is a copy or a leftover. */
   fenced(newer: number): Promise<void>
 }
+
+/** Refusals after which the controller counts an attempt as not started. */
+const endedLife: ReadonlySet<RejectReason> = new Set(['expired', 'wrong-boot', 'clock-untrusted'])
 
 export interface Inbox {
   /** Handles messages one after the other, in the order they came (SPEC §3.1). Never throws. */
@@ -79,6 +82,7 @@ export function createInbox(parts: InboxParts): Inbox {
       case 'repeat':
         return parts.repeated(directive)
       case 'refuse':
+        if (directive.kind === 'grant' && endedLife.has(verdict.reason)) await held.update((state) => holdRefusal(state, directive.position))
         await parts.report(rejectedOf(directive, verdict, held.current!))
         if (verdict.reason === 'already-done') await parts.alreadyDone()
     }

@@ -67,6 +67,8 @@ function judgeGrant(grant: Grant, held: HeldState, clock: ClockFacts, journal: J
   }
   const dead = judgeLife(lifeOfGrant(grant), clock)
   if (dead !== null) return refuse(dead.reason, dead.detail)
+  // the controller has been told that it did not start, and may have given its place to another (I6, I7)
+  if (held.grantRefused !== null && comparePositions(grant.position, held.grantRefused) <= 0) return refuse('expired', 'it was refused when it first came')
   const order = held.desired === null ? 1 : comparePositions(grant.desired, held.desired.position)
   if (order < 0) return refuse('stale', `it permits the desired ${show(grant.desired)}, which ${show(held.desired!.position)} has replaced`)
   if (order > 0) return { kind: 'wait' }

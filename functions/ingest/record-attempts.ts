@@ -7,7 +7,7 @@ import type { Folded } from './fold.ts'
 
 const failures = failureStates.map((state) => `'${state}'`).join(', ')
 
-/** A site whose grant ended unstarted gets its next one after this, so that a site which refuses every grant does not keep the controller busy. */
+/** A site whose grant ended unstarted gets its next one after this, and after twice the time each time again: one that refuses every grant must not keep the controller busy. */
 const notStartedDelayMs = 5000
 
 /** Rows of attempts as `j` has them: 0 rollout, 1 site, 2 attempt, 3 incarnation, 4 sequence, 5 event, 6 progress, 7 fault, 8 reason. */
@@ -65,12 +65,12 @@ function endedStatements(ctx: Ctx, attempts: Folded['attempts']): Statement[] {
               fault = CASE WHEN ${next} IS NULL THEN fault ELSE j.value->>7 END,
               why = CASE WHEN ${next} IS NULL THEN why ELSE j.value->>8 END,
               failures = failures + (coalesce(${next}, '') IN (${failures})),
-              not_before_ms = CASE WHEN j.value->>5 = 'not-started' THEN ? ELSE not_before_ms END,
+              not_before_ms = CASE WHEN j.value->>5 = 'not-started' THEN ? + ${notStartedDelayMs} * (1 << min(attempt - 1, 8)) ELSE not_before_ms END,
               started_ms = CASE WHEN j.value->>5 = 'not-started' THEN NULL ELSE coalesce(started_ms, ?) END,
               ended_ms = CASE WHEN ${next} IS NOT NULL AND j.value->>5 <> 'not-started' THEN ? ELSE ended_ms END,
               deadline_ms = CASE WHEN ${next} IS NOT NULL THEN NULL ELSE deadline_ms END
             FROM json_each(?) AS j WHERE ${newer}`,
-      args: [ctx.nowMs, ctx.nowMs + notStartedDelayMs, ctx.nowMs, ctx.nowMs, rows],
+      args: [ctx.nowMs, ctx.nowMs, ctx.nowMs, ctx.nowMs, rows],
     },
     {
       sql: `UPDATE deployment SET state = ${nextState(`'retry'`, ['retry'])}, why = 'will be tried again: ' || why, updated_ms = ?,

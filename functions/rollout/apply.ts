@@ -16,7 +16,7 @@ type StepOf<K extends RolloutStep['kind']> = Extract<RolloutStep, { kind: K }>
 export async function applyDecision(ctx: Ctx, snapshot: RolloutSnapshot, decision: Decision): Promise<void> {
   if (decision.steps.length === 0 && wakesInTime(snapshot.wakeMs, decision.wakeMs, ctx.nowMs)) return
   const statements = [...deploymentStatements(ctx, snapshot, decision.steps), ...waveStatements(ctx, snapshot, decision.steps), rolloutStatement(ctx, snapshot, decision)]
-  const events = decision.steps.map((step) => eventOf(snapshot, step))
+  const events = decision.steps.flatMap((step) => eventOf(snapshot, step) ?? [])
   if (events.length > 0) statements.push(recordEvents(ctx, events))
   await ctx.db.write(statements, [{ sql: 'SELECT version FROM rollout WHERE id = ?', args: [snapshot.id], is: snapshot.version }])
 }
@@ -96,8 +96,8 @@ function rolloutStatement(ctx: Ctx, snapshot: RolloutSnapshot, decision: Decisio
   }
 }
 
-/** A step as an entry of the audit trail. */
-function eventOf(snapshot: RolloutSnapshot, step: RolloutStep): Event {
+/** A step as an entry of the audit trail. A site that only goes on waiting is none: its row says what for. */
+function eventOf(snapshot: RolloutSnapshot, step: RolloutStep): Event | null {
   const entity = `rollout/${snapshot.id}`
   const waveName = (ordinal: number) => snapshot.waves.find((wave) => wave.ordinal === ordinal)?.policy.name ?? String(ordinal)
   switch (step.kind) {
@@ -108,7 +108,7 @@ function eventOf(snapshot: RolloutSnapshot, step: RolloutStep): Event {
     case 'park': return { action: 'deployment.park', entity, siteId: step.siteId, why: step.why }
     case 'unpark': return { action: 'deployment.unpark', entity, siteId: step.siteId, why: step.why }
     case 'skip': return { action: 'deployment.skip', entity, siteId: step.siteId, why: step.why }
-    case 'defer': return { action: 'deployment.defer', entity, siteId: step.siteId, why: step.why, detail: { untilMs: step.untilMs } }
+    case 'defer': return null
     case 'loseSite': return { action: 'deployment.lose', entity, siteId: step.siteId, why: step.why }
     case 'expireParked': return { action: 'rollout.expire-parked', entity, why: step.why }
     case 'pause': return { action: 'rollout.pause', entity, why: step.why, detail: { reason: step.reason } }

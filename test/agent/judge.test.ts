@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { Directive } from '../../protocol/directives.ts'
-import { freshState, hold, type HeldState } from '../../edge-agent/held/state.ts'
+import { freshState, hold, holdRefusal, type HeldState } from '../../edge-agent/held/state.ts'
 import { recordOf, type JournalRecord } from '../../edge-agent/journal/record.ts'
 import { judge, judgeLife, type ClockFacts, type Identity } from '../../edge-agent/link/judge.ts'
 import { aBoot, aCommand, aDesired, aGrant, aRelease } from '../support/make-directives.ts'
@@ -35,6 +35,8 @@ const rows: Row[] = [
   { name: 'a grant in its time', directive: aGrant(), held, verdict: 'accept' },
   { name: 'a grant for another boot, by a clock that is right', directive: aGrant({ bootId: 'c'.repeat(32) as typeof aBoot }), held, verdict: 'accept' },
   { name: 'a grant after its time (F37)', directive: aGrant({ startByMs: 1_099_999 }), held, verdict: 'expired' },
+  { name: 'a late copy of a grant that was refused by a clock that was wrong then (I6)', directive: aGrant(), held: holdRefusal(held, aGrant().position), verdict: 'expired' },
+  { name: 'the next grant after one that was refused', directive: aGrant({ position: at(99) }), held: holdRefusal(held, aGrant().position), verdict: 'accept' },
   { name: 'a command after its time (F37)', directive: aCommand({ expiresAtMs: 1_099_999 }), verdict: 'expired' },
   { name: 'a command in its time', directive: aCommand(), verdict: 'accept' },
   { name: 'a grant to a clock in 1970 that echoes this boot (F30)', directive: aGrant(), held, clock: wrongClock, verdict: 'accept' },
