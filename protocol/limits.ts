@@ -35,7 +35,7 @@ export const limits = {
   claimLifeMs: 24 * 3_600_000,
   // rollouts
   wavesMax: 32,
-  stepsPerTickMax: 500,
+  stepsPerTickMax: 2000,
   retriesMax: 10,
   rolloutsPerTickMax: 50,
   standingPerSiteMax: 50,
@@ -43,7 +43,7 @@ export const limits = {
   casAttemptsMax: 3,
   // directives
   commandLifeMs: 10 * 60_000,
-  dispatchBatchMax: 1000,
+  dispatchBatchMax: 2000,
   // scripts and checks run at a site
   scriptMs: 24 * 3_600_000,
   outputBytesMax: 64 * 1024,

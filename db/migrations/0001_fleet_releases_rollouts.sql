@@ -191,7 +191,7 @@ CREATE TABLE directive (
   sent_ms INTEGER,
   PRIMARY KEY (site_id, slot)
 ) STRICT;
-CREATE INDEX directive_pending ON directive (due_ms) WHERE pending = 1;
+CREATE INDEX directive_pending ON directive (due_ms, site_id, generation) WHERE pending = 1;
 
 CREATE TABLE audit (
   seq INTEGER PRIMARY KEY AUTOINCREMENT,

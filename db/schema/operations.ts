@@ -24,8 +24,8 @@ export const directive = sqliteTable(
   },
   (t) => [
     primaryKey({ columns: [t.siteId, t.slot] }),
-    // partial in the migration: only pending rows, so that the dispatcher's question costs nothing when there is nothing
-    index('directive_pending').on(t.dueMs),
+    // partial in the migration: only pending rows, in the order they go out, so that asking costs nothing when there is nothing
+    index('directive_pending').on(t.dueMs, t.siteId, t.generation),
   ],
 )
 

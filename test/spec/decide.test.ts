@@ -52,7 +52,8 @@ describe('sites flow inside a wave (I7)', () => {
   })
 
   test(`at most ${limits.stepsPerTickMax} start in one decision; the rest is looked at at once again`, () => {
-    const many = { waves: [waveOf(0, { pending: 700 })], policy: { maxParallel: 700 }, candidates: candidates(700) }
+    const count = limits.stepsPerTickMax + 200
+    const many = { waves: [waveOf(0, { pending: count })], policy: { maxParallel: count }, candidates: candidates(count) }
     expect(decided(many)).toHaveLength(limits.stepsPerTickMax)
     expect(wake(many)).toBe(nowMs)
   })
