@@ -18,24 +18,22 @@ import { figureOf, type Bench, type Figure } from './figure.ts'
  * Ingest of reports.
  *
  * Workload: 1,000 sites whose deployments run; each sends progress reports, sealed with its own key, their sequence
- * growing. `receiveReports` takes them in batches: HMAC, schema, fold, and one write that leaves each report in two rows (its
- * site and its deployment) or, when its sequence is not newer, in none. Database: a libSQL file, WAL, synchronous NORMAL.
+ * growing. `receiveReports` takes them in batches: HMAC, schema, fold, and one write that leaves each report in one row (its
+ * deployment) or, when its sequence is not newer, in none. Database: a libSQL file, WAL, synchronous NORMAL.
  * Making and sealing the reports is not timed.
  * Floor: the same number of batches through the same client, each one statement that upserts from `json_each`, guarded by the
- * sequence too; a row holds a key, the sequence and the report's own JSON. One row for each report, and once more two, as
- * many as a report really leaves.
- * Counted: reports, and their rows, per second. One process, one thread.
+ * sequence too; a row holds a key, the sequence and the report's own JSON.
+ * Counted: reports per second. One process, one thread.
  */
 export const ingest: Bench = { name: 'ingest', about: 'reports per second into the database, against bare SQLite upserts', run }
 
 const sitesCount = 1000
 const cases = [
-  { batch: 1, nodes: 1, rowsEach: 1, batches: 500 },
-  { batch: 10, nodes: 1, rowsEach: 1, batches: 200 },
-  { batch: 100, nodes: 1, rowsEach: 1, batches: 50 },
-  { batch: 500, nodes: 1, rowsEach: 1, batches: 24 },
-  { batch: 500, nodes: 1, rowsEach: 2, batches: 24 },
-  { batch: 500, nodes: 5, rowsEach: 2, batches: 24 },
+  { batch: 1, nodes: 1, batches: 500 },
+  { batch: 10, nodes: 1, batches: 200 },
+  { batch: 100, nodes: 1, batches: 50 },
+  { batch: 500, nodes: 1, batches: 24 },
+  { batch: 500, nodes: 5, batches: 24 },
 ]
 
 const counted = (n: number, what: string): string => `${n} ${what}${n === 1 ? '' : 's'}`
@@ -49,15 +47,15 @@ async function run({ quick, say }: { quick: boolean; say(line: string): void }):
     const sites = await runningSites(controller)
     await controller.db.write([{ sql: 'CREATE TABLE floor (site TEXT PRIMARY KEY, seq INTEGER NOT NULL, report TEXT NOT NULL) STRICT', args: [] }])
     const figures: Figure[] = []
-    for (const { batch, nodes, rowsEach, batches } of cases) {
+    for (const { batch, nodes, batches } of cases) {
       const count = quick ? Math.ceil(batches / 4) : batches
       const perSecond = (spentMs: number) => (1000 * batch * count) / spentMs
       const pairs = await byTurns(
         quick ? 5 : 9,
         async () => perSecond(await receiveAll(controller, await makeBatches(sites, batch, count, nodes))),
-        async () => perSecond(await upsertAll(controller, await makeBatches(sites, batch, count, nodes), rowsEach)),
+        async () => perSecond(await upsertAll(controller, await makeBatches(sites, batch, count, nodes))),
       )
-      const figure = figureOf({ bench: ingest.name, name: `batch ${batch}, ${counted(nodes, 'node')}, floor of ${counted(rowsEach, 'row')} each`, unit: 'reports/s', aim: batch === limits.ingestBatchMax && rowsEach === 1 ? { atLeast: 0.4 } : null }, pairs)
+      const figure = figureOf({ bench: ingest.name, name: `batch ${batch}, ${counted(nodes, 'node')}`, unit: 'reports/s', aim: batch === limits.ingestBatchMax ? { atLeast: 0.4 } : null }, pairs)
       figures.push(figure)
       say(`${figure.name}: ${Math.round(figure.ours.median)} reports/s, floor ${Math.round(figure.floor.median)}`)
     }
@@ -115,10 +113,10 @@ async function receiveAll(controller: Controller, batches: readonly Floored[][])
   })
 }
 
-async function upsertAll(controller: Controller, batches: readonly Floored[][], rowsEach: number): Promise<number> {
+async function upsertAll(controller: Controller, batches: readonly Floored[][]): Promise<number> {
   const upsert = `INSERT INTO floor (site, seq, report) SELECT value->>0, value->>1, value->>2 FROM json_each(?) WHERE true
     ON CONFLICT (site) DO UPDATE SET seq = excluded.seq, report = excluded.report WHERE excluded.seq > floor.seq`
-  const rows = batches.map((batch) => batch.flatMap(({ row: [site, ...rest] }) => Array.from({ length: rowsEach }, (_, i) => [`${site}/${i}`, ...rest])))
+  const rows = batches.map((batch) => batch.map(({ row }) => row))
   return millisecondsOf(async () => {
     for (const batch of rows) await controller.db.write([{ sql: upsert, args: [JSON.stringify(batch)] }])
   })
