@@ -1,4 +1,5 @@
-import { readFile } from 'node:fs/promises'
+import { execFileSync } from 'node:child_process'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect } from 'vitest'
 import { contracts } from '../../protocol/http/contracts.ts'
@@ -9,6 +10,7 @@ import { sleep, startRealFleet, until, type RealFleet } from './real-processes.t
 
 const sites = ['north', 'east', 'south', 'west', 'centre']
 const { describe, test } = needs('mosquitto')
+const { test: debian } = needs('mosquitto', 'dpkg', 'root')
 
 /** Slow enough that something can be killed while a site is at it. */
 const slowCheck = '#!/bin/sh\nsleep 1\nexit 0\n'
@@ -82,4 +84,37 @@ describe('a rollout over a real mosquitto, with every part a process of its own'
     await until('it has caught up', async () => (await view(id)).counts.succeeded === 5, fleet.programs())
     expect(await contents('west', 1)).toBe('four')
   }, 120_000)
+
+  debian('installs real Debian packages, runs a script after them, and takes both back when the site is told to', async () => {
+    const source = join(fleet.directory, 'releases', '5.0.0')
+    await buildDeb(join(source, 'debs'), 'till-driver', '1.2')
+    await mkdir(join(source, 'setup'), { recursive: true })
+    await writeFile(join(source, 'setup', 'apply'), '#!/bin/sh\necho "set up for $MURMUR_TO_VERSION on $MURMUR_NODE" > "$MURMUR_NODE_ROOT/setup.txt"\n', { mode: 0o755 })
+    await writeFile(join(source, 'setup', 'undo'), '#!/bin/sh\nrm -f "$MURMUR_NODE_ROOT/setup.txt"\n', { mode: 0o755 })
+    const more = '  - {name: debs, driver: packages, source: debs}\n  - {name: setup, driver: script, source: setup, apply: apply, rollback: undo}\n'
+    await fleet.publish('5.0.0', { version: { text: 'five' } }, more)
+    const id = await startRollout('app@5.0.0', { maxParallel: 5 })
+    await ended(id)
+    expect((await view(id)).counts).toEqual({ succeeded: sites.length })
+    const root = fleet.nodeRoot('north', 0)
+    expect(await readFile(join(root, 'usr/share/till-driver/model'), 'utf8')).toBe('1.2')
+    expect(await readFile(join(root, 'var/lib/dpkg/status'), 'utf8')).toMatch(/Package: till-driver\nStatus: install ok installed/)
+    expect(await readFile(join(root, 'setup.txt'), 'utf8')).toBe('set up for 5.0.0 on node-0\n')
+    const back = await fleet.client.call(contracts.rollbackRollout, { params: { rollout: id }, body: { reason: 'not wanted' } })
+    await ended(back.id)
+    expect(await readFile(join(root, 'opt/app/version'), 'utf8')).toBe('four')
+    await expect(readFile(join(root, 'usr/share/till-driver/model'))).rejects.toMatchObject({ code: 'ENOENT' })
+    await expect(readFile(join(root, 'setup.txt'))).rejects.toMatchObject({ code: 'ENOENT' })
+  }, 180_000)
 })
+
+/** A real package with one file, into `directory`. */
+async function buildDeb(directory: string, name: string, version: string): Promise<void> {
+  const content = `${directory}-content`
+  await mkdir(join(content, 'DEBIAN'), { recursive: true })
+  await mkdir(join(content, 'usr/share', name), { recursive: true })
+  await writeFile(join(content, 'usr/share', name, 'model'), version)
+  await writeFile(join(content, 'DEBIAN/control'), `Package: ${name}\nVersion: ${version}\nArchitecture: all\nMaintainer: The Murmuration authors <nobody@example.com>\nDescription: made by a test\n`)
+  await mkdir(directory, { recursive: true })
+  execFileSync('dpkg-deb', ['--root-owner-group', '--build', content, join(directory, `${name}.deb`)], { stdio: 'ignore' })
+}
