@@ -12,6 +12,7 @@ import { goodbyeStatement, helloStatement } from './record-presence.ts'
  * statements does not depend on the number of reports.
  */
 export function recordReports(ctx: Ctx, folded: Folded): Statement[] {
+  const unstarted = folded.attempts.filter((attempt) => attempt.event === 'not-started')
   return [
     ...(folded.hellos.length > 0 ? [helloStatement(ctx, folded.hellos)] : []),
     ...(folded.states.length > 0 ? [stateStatement(folded.states)] : []),
@@ -23,7 +24,7 @@ export function recordReports(ctx: Ctx, folded: Folded): Statement[] {
     ...(folded.answers.length > 0 ? answerStatements(ctx, folded.answers) : []),
     ...(folded.positions.length > 0 ? liftStatements(ctx, folded.positions) : []),
     ...(folded.hellos.length > 0 ? contradictStatements(ctx, folded.hellos) : []),
-    ...(folded.hellos.length + folded.attempts.length > 0 ? closeStatements(ctx, [...folded.hellos, ...folded.attempts]) : []),
+    ...(folded.hellos.length + unstarted.length > 0 ? closeStatements(ctx, [...folded.hellos, ...unstarted]) : []),
     ...(folded.hellos.length + folded.resend.length > 0 ? resendStatements(ctx, folded) : []),
   ]
 }

@@ -420,6 +420,26 @@ describe('joiners', () => {
   })
 })
 
+describe('a site that was replaced', () => {
+  test('is given again what it ran, by the rollout that brought it', async () => {
+    const fleet = await enrolSites(controller, names(2))
+    const release = await addRelease(controller, '1.0.0')
+    const { id } = await startRollout(controller, { name: 'r', target: { release: release.id }, selector: everyone, policy: oneWave })
+    await runFleet(controller, fleet)
+    const site = fleet.get('s00')!
+    // what an enrolment writes
+    await controller.db.write([{ sql: `UPDATE site SET incarnation = 2, running = NULL, previous = NULL, hello_seq = 0, running_seq = 0, presence = 'unknown' WHERE id = 's00'`, args: [] }])
+    Object.assign(site, { incarnation: 2, seq: 0, boot: 9, running: null, previous: null, attempt: null, held: { desired: null, newest: null } })
+    await siteJoined(controller.context(), 's00')
+    expect((await look(controller, id)).counts).toEqual({ pending: 1, succeeded: 1 })
+    await site.connect()
+    await runFleet(controller, fleet)
+    expect(site.running?.id).toBe('app@1.0.0')
+    expect(await look(controller, id)).toMatchObject({ state: 'completed', counts: { succeeded: 2 } })
+    expect((await site.directives('grant')).at(-1)).toMatchObject({ incarnation: 2, attempt: 2 })
+  })
+})
+
 describe('a standing rollout', () => {
   test('stands no longer once another has replaced it', async () => {
     const fleet = await enrolSites(controller, names(1))
