@@ -20,6 +20,10 @@ const root = join(import.meta.dirname, '../..')
 const fleet = 'practice' as FleetId
 export const sleep = (spanMs: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, spanMs))
 
+/** What still runs: a test that fails half-way must not leave anything behind. */
+const alive = new Set<ChildProcess>()
+process.once('exit', () => alive.forEach((child) => child.kill('SIGKILL')))
+
 /** A program that a test starts, kills without warning, and starts again. Its output is kept for a failure's message. */
 export class Program {
   readonly name: string
@@ -35,6 +39,8 @@ export class Program {
   start(): void {
     const child = this.#start()
     this.#child = child
+    alive.add(child)
+    child.once('exit', () => alive.delete(child))
     for (const stream of [child.stdout, child.stderr]) stream?.on('data', (data: Buffer) => (this.output = (this.output + data.toString()).slice(-40_000)))
   }
 
