@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { fromBase64, fromUtf8, toBase64, toHex, utf8, equalBytes } from './bytes.ts'
+import { concatBytes, fromBase64, fromUtf8, toBase64, toHex, utf8, equalBytes } from './bytes.ts'
 import type { Crypto } from './crypto.ts'
 import { Digest, KeyId, type FleetId, type SiteId } from './ids.ts'
 import { limits } from './limits.ts'
@@ -33,11 +33,7 @@ export type EnvelopeRefusal =
 
 /** DSSE's pre-authentication encoding: what is really signed. Our payload types are ASCII: as many bytes as characters. */
 function preAuthEncoding(payloadType: PayloadType, payload: Uint8Array): Uint8Array<ArrayBuffer> {
-  const head = utf8(`DSSEv1 ${payloadType.length} ${payloadType} ${payload.length} `)
-  const bytes = new Uint8Array(head.length + payload.length)
-  bytes.set(head)
-  bytes.set(payload, head.length)
-  return bytes
+  return concatBytes([utf8(`DSSEv1 ${payloadType.length} ${payloadType} ${payload.length} `), payload])
 }
 
 /** A key that signs: its id (digest of the public key) and PKCS #8 private key. */

@@ -1,4 +1,4 @@
-import { fromUtf8, toHex, utf8 } from '../../protocol/bytes.ts'
+import { concatBytes, fromUtf8, toHex, utf8 } from '../../protocol/bytes.ts'
 import type { Crypto } from '../../protocol/crypto.ts'
 import { controllerTimeHeader, signAgentRequest } from '../../protocol/http/agent-signature.ts'
 import type { BodyInput, Contract, ParamsOf, ResponseOf } from '../../protocol/http/contract.ts'
@@ -138,11 +138,5 @@ async function readAll(body: AsyncIterable<Uint8Array>, bytesMax: number): Promi
     if (length > bytesMax) throw new ControllerError(0, 'too-long', `more than ${bytesMax} bytes came`, false)
     pieces.push(piece)
   }
-  const bytes = new Uint8Array(length)
-  let offset = 0
-  for (const piece of pieces) {
-    bytes.set(piece, offset)
-    offset += piece.length
-  }
-  return bytes
+  return concatBytes(pieces)
 }

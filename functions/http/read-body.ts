@@ -1,3 +1,4 @@
+import { concatBytes } from '../../protocol/bytes.ts'
 import { FleetError } from '../../protocol/errors.ts'
 
 /** The bytes of a body, read no further than its limit whatever `content-length` says or leaves out. Throws `too-large`. */
@@ -16,15 +17,5 @@ export async function readBody(request: Request, bytesMax: number): Promise<Uint
     }
     chunks.push(next.value)
   }
-  return concat(chunks, size)
-}
-
-function concat(chunks: readonly Uint8Array[], size: number): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(size)
-  let offset = 0
-  for (const chunk of chunks) {
-    bytes.set(chunk, offset)
-    offset += chunk.length
-  }
-  return bytes
+  return concatBytes(chunks)
 }

@@ -1,3 +1,4 @@
+import { sql } from 'drizzle-orm'
 import type { Envelope } from '../../protocol/envelope.ts'
 import { deriveReportKey, openReport, parsePayload, reportKeyId } from '../../protocol/envelope.ts'
 import { fromUtf8 } from '../../protocol/bytes.ts'
@@ -89,14 +90,10 @@ async function advanceTouched(ctx: Ctx, folded: Folded): Promise<void> {
   const sites = new Set([...folded.hellos, ...ended].map(({ site }) => site))
   const rollouts = new Set<string>(ended.map(({ rolloutId }) => rolloutId))
   if (sites.size > 0) {
-    const [waiting] = await ctx.db.write([
-      {
-        sql: `SELECT DISTINCT d.rollout_id AS id FROM deployment d JOIN rollout r ON r.id = d.rollout_id
-              WHERE d.site_id IN (SELECT value FROM json_each(?)) AND d.state IN ('pending', 'parked') AND r.state IN ('running', 'completed') LIMIT ?`,
-        args: [JSON.stringify([...sites]), limits.rolloutsPerTickMax],
-      },
-    ])
-    for (const row of waiting!.rows) rollouts.add(String(row.id))
+    const waiting = await ctx.db.orm.all<{ id: string }>(sql`
+      SELECT DISTINCT d.rollout_id AS id FROM deployment d JOIN rollout r ON r.id = d.rollout_id
+      WHERE d.site_id IN (SELECT value FROM json_each(${JSON.stringify([...sites])})) AND d.state IN ('pending', 'parked') AND r.state IN ('running', 'completed') LIMIT ${limits.rolloutsPerTickMax}`)
+    for (const { id } of waiting) rollouts.add(id)
   }
   for (const id of rollouts) {
     try {

@@ -2,10 +2,10 @@ import type { Statement } from '../../db/client.ts'
 import { limits } from '../../protocol/limits.ts'
 import { failureStates, outcomes } from '../../protocol/states.ts'
 import type { Ctx } from '../context.ts'
-import { isIn, movableBy, nextState } from '../rollout/move.ts'
+import { isIn, listOf, movableBy, nextState } from '../rollout/move.ts'
 import type { Folded } from './fold.ts'
 
-const failures = failureStates.map((state) => `'${state}'`).join(', ')
+const failures = listOf(failureStates)
 
 /** A site whose grant ended unstarted gets its next one after this, and after twice the time each time again: one that refuses every grant must not keep the controller busy. */
 const notStartedDelayMs = 5000
@@ -77,7 +77,7 @@ function endedStatements(ctx: Ctx, attempts: Folded['attempts']): Statement[] {
               not_before_ms = ? + (r.policy->>'retryDelay') * (1 << min(failures - 1, 20))
             FROM json_each(?) AS j, rollout r
             WHERE ${mine} AND r.id = deployment.rollout_id AND r.state IN ('running', 'completed') AND deployment.seq = j.value->>4 AND deployment.seq_incarnation = j.value->>3
-              AND ${isIn(`'failed', 'rolled-back', 'timed-out'`)} AND deployment.failures <= (r.policy->>'retries')`,
+              AND ${isIn(listOf(['failed', 'rolled-back', 'timed-out']))} AND deployment.failures <= (r.policy->>'retries')`,
       args: [ctx.nowMs, ctx.nowMs, rows],
     },
     {

@@ -1,5 +1,3 @@
-import { asc, eq } from 'drizzle-orm'
-import { wave } from '../../db/schema/rollout.ts'
 import { FleetError } from '../../protocol/errors.ts'
 import type { RolloutView } from '../../protocol/http/rollouts.ts'
 import type { Ctx } from '../context.ts'
@@ -13,9 +11,8 @@ import { gatherRollout } from './gather.ts'
 export async function approveRollout(ctx: Ctx, id: string, input: { wave?: string; reason: string; ifMatch: number | null }): Promise<RolloutView> {
   const { view } = await changeRollout(ctx, id, input.ifMatch, async (row) => {
     requireLive(row, 'approved')
-    const waves = await ctx.db.orm.select().from(wave).where(eq(wave.rolloutId, id)).orderBy(asc(wave.ordinal))
-    const snapshot = await gatherRollout(ctx, id)
-    const unproven = snapshot.waves.find((w, i) => w.state !== 'waiting' && snapshot.waves[i + 1]?.state === 'waiting' && w.tally.succeeded === 0)
+    const { waves } = await gatherRollout(ctx, id)
+    const unproven = waves.find((w, i) => w.state !== 'waiting' && waves[i + 1]?.state === 'waiting' && w.tally.succeeded === 0)
     const asks = (w: (typeof waves)[number]) => w.policy.approval || w.ordinal === unproven?.ordinal
     const chosen = input.wave === undefined ? waves.find((w) => asks(w) && w.approvedBy === null) : waves.find((w) => w.policy.name === input.wave)
     if (chosen === undefined) throw new FleetError('conflict', input.wave === undefined ? 'no wave of this rollout waits for approval' : `this rollout has no wave ${input.wave}`)

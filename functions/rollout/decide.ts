@@ -1,7 +1,7 @@
 import { limits } from '../../protocol/limits.ts'
-import { inFlightStates, type PauseReason } from '../../protocol/states.ts'
-import { failureEvidence, groupPlacesOf, openingHindrances, placesOf, rolloutHindrances, siteHindrances, thresholdReachable, type Hindrance } from './judge.ts'
-import { addTallies, executedIn, failuresIn, sumOf, type Candidate, type RolloutSnapshot, type WaveFacts } from './snapshot.ts'
+import type { PauseReason } from '../../protocol/states.ts'
+import { failureEvidence, groupPlacesOf, openingHindrances, placesOf, siteHindrances, thresholdReachable, type Hindrance } from './judge.ts'
+import { addTallies, executedIn, failuresIn, inFlightIn, placesTaken, type Candidate, type RolloutSnapshot, type WaveFacts } from './snapshot.ts'
 
 /** One thing to be done, as data, with its reason: the audit entry, the explanation and the dry run are made from it. */
 export type RolloutStep =
@@ -110,8 +110,7 @@ function decideWaves(snapshot: RolloutSnapshot, paused: boolean, nowMs: number):
     }
     if (!isOpen) break
     open.add(wave.ordinal)
-    const busy = wave.tally.pending + sumOf(wave.tally, inFlightStates)
-    if (wave.state === 'open' && busy === 0) steps.push({ kind: 'closeWave', ordinal: wave.ordinal, why: 'none of its sites is unstarted or in flight' })
+    if (wave.state === 'open' && wave.tally.pending + inFlightIn(wave.tally) === 0) steps.push({ kind: 'closeWave', ordinal: wave.ordinal, why: 'none of its sites is unstarted or in flight' })
     previous = wave
     // a wave that opens now shows its members only after they were read again
     if (wave.state === 'waiting') break
@@ -122,8 +121,7 @@ function decideWaves(snapshot: RolloutSnapshot, paused: boolean, nowMs: number):
 /** Sites flow: the next starts when a place is free, in the order of their places, and never beyond a limit (SPEC I7). */
 function decideStarts(snapshot: RolloutSnapshot, open: ReadonlySet<number>, nowMs: number): RolloutStep[] {
   const steps: RolloutStep[] = []
-  if (rolloutHindrances(snapshot, nowMs).length > 0) return steps
-  let places = placesOf(snapshot) - snapshot.waves.reduce((sum, wave) => sum + sumOf(wave.tally, inFlightStates), 0)
+  let places = placesOf(snapshot) - placesTaken(snapshot)
   const inGroup = new Map(snapshot.inFlightByGroup)
   for (const candidate of snapshot.candidates) {
     if (!open.has(candidate.wave)) continue
@@ -160,12 +158,8 @@ function stepFor(candidate: Candidate, first: Hindrance, nowMs: number): Rollout
     case 'offline':
     case 'not-enrolled':
       return candidate.state === 'parked' ? null : { kind: 'park', siteId, why: first.text }
-    case 'freeze':
-    case 'window':
-    case 'retry-wait':
-      return { kind: 'defer', siteId, untilMs: first.untilMs ?? nowMs + recheckMs, code: first.code, why: first.text }
     default:
-      return { kind: 'defer', siteId, untilMs: nowMs + recheckMs, code: first.code, why: first.text }
+      return { kind: 'defer', siteId, untilMs: first.untilMs ?? nowMs + recheckMs, code: first.code, why: first.text }
   }
 }
 

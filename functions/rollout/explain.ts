@@ -1,6 +1,6 @@
 import { and, desc, eq, inArray } from 'drizzle-orm'
 import { site } from '../../db/schema/fleet.ts'
-import { deployment, rollout, wave, type DeploymentRow, type RolloutRow } from '../../db/schema/rollout.ts'
+import { deployment, rollout, type DeploymentRow, type RolloutRow } from '../../db/schema/rollout.ts'
 import { FleetError } from '../../protocol/errors.ts'
 import type { Explanation } from '../../protocol/http/sites.ts'
 import type { RolloutId, SiteId } from '../../protocol/ids.ts'
@@ -8,7 +8,7 @@ import { inFlightStates } from '../../protocol/states.ts'
 import type { Ctx } from '../context.ts'
 import { asCandidate, gatherRivals, gatherRollout, gatherTargets, siteFactsColumns } from './gather.ts'
 import { groupPlacesOf, openingHindrances, placesOf, rolloutHindrances, siteHindrances, type Hindrance } from './judge.ts'
-import { sumOf, type RolloutSnapshot, type SiteFacts } from './snapshot.ts'
+import { placesTaken, type RolloutSnapshot, type SiteFacts } from './snapshot.ts'
 import { asBlocker } from './view.ts'
 
 const unfinished = ['pending', 'parked', 'granted', 'running', 'needs-hands', 'unknown'] as const
@@ -29,10 +29,9 @@ export async function explainSite(ctx: Ctx, siteId: string): Promise<Explanation
 
 async function explainDeployment(ctx: Ctx, facts: SiteFacts, d: DeploymentRow, r: RolloutRow): Promise<Explanation['rollouts'][number]> {
   const snapshot = await gatherRollout(ctx, r.id)
-  const names = await ctx.db.orm.select({ ordinal: wave.ordinal, policy: wave.policy }).from(wave).where(eq(wave.rolloutId, r.id))
   const found = inFlightStates.includes(d.state) || d.state === 'unknown' ? underWay(d) : await waiting(ctx, snapshot, facts, d, r)
   return {
-    rollout: r.id as RolloutId, name: r.name, target: d.to?.id ?? 'nothing', state: d.state, wave: names.find((w) => w.ordinal === d.wave)?.policy.name ?? null,
+    rollout: r.id as RolloutId, name: r.name, target: d.to?.id ?? 'nothing', state: d.state, wave: snapshot.waves.find((w) => w.ordinal === d.wave)?.policy.name ?? null,
     blockers: found.map(asBlocker),
   }
 }
@@ -61,9 +60,8 @@ async function waiting(ctx: Ctx, snapshot: RolloutSnapshot, facts: SiteFacts, d:
 }
 
 function placeHindrances(snapshot: RolloutSnapshot, grp: string): Hindrance[] {
-  const taken = snapshot.waves.reduce((sum, w) => sum + sumOf(w.tally, inFlightStates), 0)
   if ((snapshot.inFlightByGroup.get(grp) ?? 0) >= groupPlacesOf(snapshot, grp)) return [{ code: 'group', text: `all ${groupPlacesOf(snapshot, grp)} places of group "${grp}" are taken`, untilMs: null, by: 'sites of its group that end' }]
-  if (taken >= placesOf(snapshot)) return [{ code: 'parallel', text: `all ${placesOf(snapshot)} places are taken (maxParallel)`, untilMs: null, by: 'sites that end' }]
+  if (placesTaken(snapshot) >= placesOf(snapshot)) return [{ code: 'parallel', text: `all ${placesOf(snapshot)} places are taken (maxParallel)`, untilMs: null, by: 'sites that end' }]
   return []
 }
 

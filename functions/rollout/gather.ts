@@ -9,7 +9,7 @@ import type { DeploymentState } from '../../protocol/states.ts'
 import { inFlightStates } from '../../protocol/states.ts'
 import type { Ctx } from '../context.ts'
 import { groupPlacesOf, placesOf } from './judge.ts'
-import { emptyTally, sumOf, type Candidate, type Rival, type RolloutSnapshot, type SiteFacts, type Tally, type TargetFacts, type WaveFacts } from './snapshot.ts'
+import { emptyTally, placesTaken, type Candidate, type Rival, type RolloutSnapshot, type SiteFacts, type Tally, type TargetFacts, type WaveFacts } from './snapshot.ts'
 
 /** Candidates looked at beyond the free places: some will be parked, skipped or deferred. */
 const slack = 100
@@ -95,7 +95,7 @@ export function assemble(row: RolloutRow, waves: readonly WaveRow[], counters: r
 async function gatherCandidates(ctx: Ctx, row: RolloutRow, snapshot: RolloutSnapshot): Promise<Candidate[]> {
   if ((snapshot.state !== 'running' && snapshot.state !== 'completed') || snapshot.pauses.length > 0) return []
   const open = snapshot.waves.filter((w) => w.state !== 'waiting')
-  const places = placesOf(snapshot) - open.reduce((sum, w) => sum + sumOf(w.tally, inFlightStates), 0)
+  const places = placesOf(snapshot) - placesTaken(snapshot)
   if (places <= 0 || open.length === 0) return []
   const saturated = [...snapshot.inFlightByGroup].filter(([grp, n]) => n >= groupPlacesOf(snapshot, grp)).map(([grp]) => grp)
   const rows = await ctx.db.orm

@@ -1,11 +1,14 @@
 import type { InValue } from '@libsql/client'
 import type { Statement } from '../../db/client.ts'
-import { deploymentEvents, deploymentStates, deploymentTable, type DeploymentEvent } from '../../protocol/states.ts'
+import { deploymentEvents, deploymentStates, deploymentTable, type DeploymentEvent, type DeploymentState } from '../../protocol/states.ts'
 
 const from = (event: DeploymentEvent) => deploymentStates.filter((state) => deploymentTable[state][event] !== null)
 
+/** States as an SQL list. */
+export const listOf = (states: readonly DeploymentState[]): string => states.map((state) => `'${state}'`).join(', ')
+
 /** The states from which an event moves a deployment, as an SQL list. */
-export const movableBy = (event: DeploymentEvent): string => from(event).map((state) => `'${state}'`).join(', ')
+export const movableBy = (event: DeploymentEvent): string => listOf(from(event))
 
 /**
  * A check of a deployment's state that finds no rows by itself: the plus keeps the database from reading all deployments in these

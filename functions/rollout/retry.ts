@@ -1,12 +1,9 @@
 import { FleetError } from '../../protocol/errors.ts'
 import type { RolloutView } from '../../protocol/http/rollouts.ts'
-import { deploymentTable, failureStates, deploymentStates } from '../../protocol/states.ts'
+import { failureStates } from '../../protocol/states.ts'
 import type { Ctx } from '../context.ts'
 import { changeRollout, requireLive } from './change.ts'
-import { nextState } from './move.ts'
-
-const inList = (states: readonly string[]) => states.map((state) => `'${state}'`).join(', ')
-const retryable = inList(deploymentStates.filter((state) => deploymentTable[state].retry !== null))
+import { listOf, movableBy, nextState } from './move.ts'
 
 /** Another attempt for all that failed, or for the sites named (these may also have been cancelled or skipped). */
 export async function retryRollout(ctx: Ctx, id: string, input: { sites?: readonly string[]; reason: string; ifMatch: number | null }): Promise<{ rollout: RolloutView; retried: number }> {
@@ -17,7 +14,7 @@ export async function retryRollout(ctx: Ctx, id: string, input: { sites?: readon
       statements: [
         {
           sql: `UPDATE deployment SET state = ${nextState(`'retry'`)}, wave = max(wave, 0), why = ?, failures = 0, not_before_ms = 0, deadline_ms = NULL, ended_ms = NULL, updated_ms = ?
-                WHERE rollout_id = ? AND state IN (${input.sites === undefined ? inList(failureStates) : retryable}) ${named}`,
+                WHERE rollout_id = ? AND state IN (${input.sites === undefined ? listOf(failureStates) : movableBy('retry')}) ${named}`,
           args: [`retried by ${ctx.actor.name}`, ctx.nowMs, id, ...(input.sites === undefined ? [] : [JSON.stringify(input.sites)])],
         },
       ],

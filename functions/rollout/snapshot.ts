@@ -1,7 +1,7 @@
 import type { ReleaseRef } from '../../protocol/ids.ts'
 import type { Manifest } from '../../protocol/manifest.ts'
 import type { RolloutPolicy, WavePolicy } from '../../protocol/policy.ts'
-import { failureStates, type DeploymentState, type Presence, type RolloutState, type SiteState, type WaveState } from '../../protocol/states.ts'
+import { failureStates, inFlightStates, type DeploymentState, type Presence, type RolloutState, type SiteState, type WaveState } from '../../protocol/states.ts'
 import type { Pause } from '../../db/schema/rollout.ts'
 import type { StartRules } from './schedule.ts'
 import type { abortModes } from '../../protocol/directives.ts'
@@ -97,4 +97,7 @@ export function addTallies(tallies: readonly Tally[]): Tally {
 export const sumOf = (tally: Tally, states: readonly DeploymentState[]): number => states.reduce((sum, state) => sum + tally[state], 0)
 export const failuresIn = (tally: Tally): number => sumOf(tally, failureStates)
 export const executedIn = (tally: Tally): number => tally.succeeded + failuresIn(tally)
+export const inFlightIn = (tally: Tally): number => sumOf(tally, inFlightStates)
+/** Places that are taken, over all waves. */
+export const placesTaken = (snapshot: Pick<RolloutSnapshot, 'waves'>): number => snapshot.waves.reduce((sum, wave) => sum + inFlightIn(wave.tally), 0)
 export const membersIn = (tally: Tally): number => Object.values(tally).reduce((sum, n) => sum + n, 0)
