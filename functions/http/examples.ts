@@ -36,6 +36,7 @@ export const examples: { [I in WithBody]: BodyInput<(typeof contracts)[I]> } = {
   raiseAlarm: { site: 'rathaus-nord', alarmId: '100.103', entity: 'node=node-1', severity: 'major', text: 'the disk is 95 % full', gating: true },
   clearAlarm: { site: 'rathaus-nord', alarmId: '100.103', entity: 'node=node-1' },
   ingest: { messages: [{ topic: 'murmur/v1/practice/sites/rathaus-nord/report', payload: 'eyJwYXlsb2FkVHlwZSI6Ii4uLiJ9' }] },
+  ingestWebhook: { topic: 'murmur/v1/practice/sites/rathaus-nord/report', payload: 'eyJwYXlsb2FkVHlwZSI6Ii4uLiJ9' },
   enrol: { site: 'rathaus-nord', claim: 'mc_0123456789abcdef0123456789abcdef01234567', publicKey: 'MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=', proof: envelope('trust').signatures[0]!.sig, agentVersion: '0.1.0' },
   signDownloads: { objects: [digest] },
 }

@@ -2,4 +2,10 @@ import { fromBase64 } from '../../protocol/bytes.ts'
 import type { Handlers } from '../http/handler.ts'
 import { receiveReports } from './receive.ts'
 
-export const ingestRoutes = { ingest: (ctx, { body }) => receiveReports(ctx, body.messages.map(({ topic, payload }) => ({ topic, payload: fromBase64(payload) }))) } satisfies Partial<Handlers>
+type Message = { topic: string; payload: string }
+const opened = (messages: readonly Message[]) => messages.map(({ topic, payload }) => ({ topic, payload: fromBase64(payload) }))
+
+export const ingestRoutes = {
+  ingest: (ctx, { body }) => receiveReports(ctx, opened(body.messages)),
+  ingestWebhook: (ctx, { body }) => receiveReports(ctx, opened(Array.isArray(body) ? body : [body])),
+} satisfies Partial<Handlers>

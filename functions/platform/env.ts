@@ -1,12 +1,10 @@
 import { resolve } from 'node:path'
 import { z } from 'zod'
 import { FleetId } from '../../protocol/ids.ts'
-import { parseEnvironment, type Environment, type Setting } from './parse-environment.ts'
-
-const setting = <S extends z.ZodType>(about: string, schema: S): Setting<S> => ({ about, schema })
+import { awsIotSettings, httpUrl, linkFaults, s3Settings, setting } from './link-settings.ts'
+import { parseEnvironment, type Environment } from './parse-environment.ts'
 
 const port = z.string().regex(/^\d{1,5}$/, 'must be a port number').transform(Number).refine((value) => value <= 65_535, 'must be at most 65535')
-const httpUrl = z.url({ protocol: /^https?$/, error: 'must be an http or https URL' }).transform((url) => url.replace(/\/+$/, ''))
 const brokerUrl = z.url({ protocol: /^(?:mqtts?|wss?)$/, error: 'must be an mqtt, mqtts, ws or wss URL' })
 const text = z.string().min(1)
 
@@ -25,6 +23,9 @@ export const nodeSettings = {
   MURMUR_BROKER_SITES_URL: setting('How agents reach the broker. Default: as the controller does.', brokerUrl.optional()),
   MURMUR_BROKER_HOST: setting('Address the embedded broker listens on. Default `127.0.0.1`.', text.default('127.0.0.1')),
   MURMUR_BROKER_PORT: setting('Port of the embedded broker; 0 takes a free one. Default `1883`.', port.prefault('1883')),
+  MURMUR_BROKER_REGISTRAR: setting('Who tells that broker which sites may connect: `mosquitto` for its dynamic-security plugin, told by this controller; `none` where somebody else does. Default `none`.', z.enum(['none', 'mosquitto'], { error: 'must be none or mosquitto' }).default('none')),
+  ...awsIotSettings,
+  ...s3Settings,
   MURMUR_LOG: setting('Lowest level that is logged: `debug`, `info`, `warn` or `error`. Default `info`.', z.enum(['debug', 'info', 'warn', 'error'], { error: 'must be debug, info, warn or error' }).default('info')),
 } as const
 
@@ -38,5 +39,5 @@ export const readNodeSettings = (environment: Environment) =>
     if (!external && (values.MURMUR_BROKER_USERNAME ?? values.MURMUR_BROKER_PASSWORD) !== undefined) faults.push('MURMUR_BROKER_USERNAME, MURMUR_BROKER_PASSWORD: mean nothing without MURMUR_BROKER_URL')
     if (external && (values.MURMUR_BROKER_USERNAME === undefined) !== (values.MURMUR_BROKER_PASSWORD === undefined)) faults.push('MURMUR_BROKER_USERNAME, MURMUR_BROKER_PASSWORD: one is set without the other')
     if (values.MURMUR_DATABASE_TOKEN !== undefined && (values.MURMUR_DATABASE_URL ?? 'file:').startsWith('file:')) faults.push('MURMUR_DATABASE_TOKEN: means nothing without a MURMUR_DATABASE_URL over the network')
-    return faults
+    return [...faults, ...linkFaults(values)]
   })

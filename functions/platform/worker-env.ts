@@ -1,9 +1,9 @@
 import { z } from 'zod'
 import { FleetId } from '../../protocol/ids.ts'
 import type { R2Bucket } from '../adapters/cloudflare/r2-object-store.ts'
-import { parseEnvironment, type Setting } from './parse-environment.ts'
+import { awsIotSettings, linkFaults, s3Settings, setting, togetherFaults } from './link-settings.ts'
+import { parseEnvironment } from './parse-environment.ts'
 
-const setting = <S extends z.ZodType>(about: string, schema: S): Setting<S> => ({ about, schema })
 const secret = z.base64().min(44, 'must be base64 of at least 32 bytes')
 
 /** What the controller on Workers is told by its variables and secrets. */
@@ -12,10 +12,13 @@ const workerSettings = {
   MURMUR_PUBLIC_URL: setting('How agents and people reach this Worker.', z.url({ protocol: /^https?$/, error: 'must be an http or https URL' })),
   MURMUR_DATABASE_URL: setting('libSQL over HTTP: `https://…` or `libsql://…` (Turso, sqld).', z.string().regex(/^(?:https?|libsql):\/\/.+$/, 'must be an http, https or libsql URL')),
   MURMUR_DATABASE_TOKEN: setting('Secret. Token for that database.', z.string().min(1).optional()),
-  MURMUR_BROKER_URL: setting('MQTT over WebSocket: `wss://…`.', z.url({ protocol: /^wss?$/, error: 'must be a ws or wss URL' })),
-  MURMUR_BROKER_USERNAME: setting("The controller's user at that broker.", z.string().min(1)),
-  MURMUR_BROKER_PASSWORD: setting("Secret. The controller's password at that broker.", z.string().min(1)),
-  MURMUR_BROKER_SITES_URL: setting('How agents reach the broker.', z.url({ protocol: /^(?:mqtts?|wss?)$/, error: 'must be an mqtt, mqtts, ws or wss URL' })),
+  MURMUR_BROKER_URL: setting('MQTT over WebSocket: `wss://…`.', z.url({ protocol: /^wss?$/, error: 'must be a ws or wss URL' }).optional()),
+  MURMUR_BROKER_USERNAME: setting("The controller's user at that broker.", z.string().min(1).optional()),
+  MURMUR_BROKER_PASSWORD: setting("Secret. The controller's password at that broker.", z.string().min(1).optional()),
+  MURMUR_BROKER_SITES_URL: setting('How agents reach the broker.', z.url({ protocol: /^(?:mqtts?|wss?)$/, error: 'must be an mqtt, mqtts, ws or wss URL' }).optional()),
+  MURMUR_BROKER_REGISTRAR: setting('Who tells that broker which sites may connect: `mosquitto` for its dynamic-security plugin, told by this controller; `none` where somebody else does. Default `none`.', z.enum(['none', 'mosquitto'], { error: 'must be none or mosquitto' }).default('none')),
+  ...awsIotSettings,
+  ...s3Settings,
   MURMUR_FLEET_KEY: setting('Secret. The fleet key: base64 of the PKCS #8 DER of an Ed25519 key.', secret),
   MURMUR_INGEST_SECRET: setting('Secret. Base64 of at least 32 bytes of chance.', secret),
   MURMUR_FIRST_ADMIN_HASH: setting('SHA-256, in hexadecimal, of the token that becomes the first admin of a controller without one.', z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 hexadecimal digits').optional()),
@@ -24,8 +27,17 @@ const workerSettings = {
 /** Variables, secrets and bindings, as the platform gives them. */
 export type WorkerBindings = { OBJECTS: R2Bucket } & Record<string, unknown>
 
+export type WorkerSettings = ReturnType<typeof readWorkerSettings>
+
 /** The settings among the bindings; throws EnvironmentError that lists everything that is wrong. */
 export function readWorkerSettings(bindings: WorkerBindings) {
   const texts = Object.fromEntries(Object.entries(bindings).filter((entry): entry is [string, string] => typeof entry[1] === 'string'))
-  return parseEnvironment(workerSettings, texts, () => (bindings.OBJECTS === undefined ? ['OBJECTS: the R2 bucket is not bound'] : []))
+  return parseEnvironment(workerSettings, texts, (values) => {
+    const faults = [...togetherFaults(values, brokerNames), ...linkFaults(values)]
+    if (values.MURMUR_BROKER_URL === undefined && values.MURMUR_AWS_IOT_ENDPOINT === undefined) faults.push('MURMUR_BROKER_URL, MURMUR_AWS_IOT_ENDPOINT: a Worker needs one of these brokers')
+    if (bindings.OBJECTS === undefined) faults.push('OBJECTS: the R2 bucket is not bound')
+    return faults
+  })
 }
+
+const brokerNames = ['MURMUR_BROKER_URL', 'MURMUR_BROKER_USERNAME', 'MURMUR_BROKER_PASSWORD', 'MURMUR_BROKER_SITES_URL'] as const

@@ -6,7 +6,6 @@ import { fromBase64 } from '../../protocol/bytes.ts'
 import { webCrypto } from '../../protocol/crypto.ts'
 import { keyIdOf, type SigningKey } from '../../protocol/envelope.ts'
 import { createR2ObjectStore } from '../adapters/cloudflare/r2-object-store.ts'
-import { createMqttBroker } from '../adapters/mqtt/mqtt-broker.ts'
 import { jsonLog } from '../adapters/node/json-log.ts'
 import { sortableIds } from '../adapters/node/sortable-ids.ts'
 import { systemClock } from '../adapters/node/system-clock.ts'
@@ -16,6 +15,7 @@ import { createApp } from '../http/app.ts'
 import { createObjectRoute } from '../http/object-route.ts'
 import { createObjectSigner } from '../http/sign-object-url.ts'
 import { createJobs } from '../jobs.ts'
+import { openWorkerBroker } from './worker-broker.ts'
 import { readWorkerSettings, type WorkerBindings } from './worker-env.ts'
 
 /** What of Workers' execution context is used. */
@@ -33,10 +33,7 @@ export async function openWorkerPlatform(bindings: WorkerBindings): Promise<Work
   const fleetKey = await importKey(settings.MURMUR_FLEET_KEY)
   const signing = { baseUrl: settings.MURMUR_PUBLIC_URL, secret: await webCrypto.derive(ingestSecret, 'murmur object urls'), clock: systemClock, crypto: webCrypto }
   const store = createR2ObjectStore({ bucket: bindings.OBJECTS, crypto: webCrypto, signer: createObjectSigner(signing) })
-  const broker = createMqttBroker({
-    url: settings.MURMUR_BROKER_URL, username: settings.MURMUR_BROKER_USERNAME, password: settings.MURMUR_BROKER_PASSWORD, sitesUrl: settings.MURMUR_BROKER_SITES_URL,
-    fleet: settings.MURMUR_FLEET, ingestSecret, crypto: webCrypto, ids: sortableIds, log, perCall: true,
-  })
+  const broker = openWorkerBroker(settings, ingestSecret, log)
   const deps: Deps = {
     db: await openDatabase(settings.MURMUR_DATABASE_URL, settings.MURMUR_DATABASE_TOKEN), store, broker, clock: systemClock, ids: sortableIds, crypto: webCrypto, log,
     keys: { fleetKey: () => fleetKey, ingestSecret: () => ingestSecret },

@@ -2,8 +2,13 @@
 export type OutgoingMessage = { key: string; topic: string; payload: Uint8Array; retain: boolean }
 /** Taken as they are asked for, so that those to come can be made while earlier ones travel. */
 export type OutgoingMessages = Iterable<OutgoingMessage> | AsyncIterable<OutgoingMessage>
-/** The credentials an agent connects with; made anew at each enrolment. */
-export type BrokerCredentials = { url: string; clientId: string; username: string; password: string }
+/**
+ * The credentials an agent connects with; made anew at each enrolment. With `authentication: 'certificate'` name and password
+ * mean nothing, and the agent asks for a certificate for a key of its own (`Broker.certify`).
+ */
+export type BrokerCredentials = { url: string; clientId: string; username: string; password: string; authentication?: 'password' | 'certificate' }
+/** A client certificate for a site's own key, in PEM, and the authority that signs the broker's own where it is not a public one. */
+export type BrokerCertificate = { certificate: string; authority: string | null }
 
 /** What pushes directives to sites. Delivery is at least once; order within one topic is kept within one call. */
 export interface Broker {
@@ -11,6 +16,8 @@ export interface Broker {
   publish(messages: OutgoingMessages): Promise<ReadonlySet<string>>
   /** Makes (or names) the identity of one site at one incarnation; older incarnations lose access. */
   admit(site: string, incarnation: number): Promise<BrokerCredentials>
+  /** A certificate for the key in `request` (PKCS #10, PEM), for brokers that know sites by certificates; those before it stop working. Other brokers lack this. */
+  certify?(site: string, incarnation: number, request: string): Promise<BrokerCertificate>
   /** Takes a site's access away. */
   expel(site: string): Promise<void>
 }

@@ -12,7 +12,8 @@ export const Enrolment = z.object({
   trust: Envelope,
   /** base64 of the key that seals this site's reports. */
   reportKey: z.base64(),
-  broker: z.object({ url: z.string(), clientId: z.string(), username: z.string(), password: z.string() }),
+  /** With `authentication: 'certificate'` the agent asks for one (`certify`) before it connects; absent means a password. */
+  broker: z.object({ url: z.string(), clientId: z.string(), username: z.string(), password: z.string(), authentication: z.enum(['password', 'certificate']).optional() }),
 })
 export type Enrolment = z.infer<typeof Enrolment>
 

@@ -32,11 +32,6 @@ export const operationContracts = {
     body: z.strictObject({ site: SiteId, alarmId: z.string().regex(/^\d{1,4}\.\d{1,4}$/), entity: z.string().min(1).max(200), severity: z.enum(severities), text: z.string().max(limits.reasonLengthMax), gating: z.boolean() }), response: AlarmView, status: 201,
   }),
   clearAlarm: contract({ id: 'clearAlarm', tag: 'Alarms', method: 'post', path: '/v1/alarms/clear', access: 'operator', summary: 'Clear an alarm', body: z.strictObject({ site: SiteId, alarmId: z.string().max(20), entity: z.string().max(200) }), response: z.object({ cleared: z.boolean() }) }),
-  ingest: contract({
-    id: 'ingest', tag: 'Ingress', method: 'post', path: '/v1/ingest', access: 'ingest', summary: 'Reports from a broker, in a batch; safe to repeat', bodyBytesMax: limits.ingestBodyBytesMax, idempotencyKey: false,
-    body: z.strictObject({ messages: z.array(z.strictObject({ topic: z.string().max(500), payload: z.base64().max(limits.envelopeBytesMax) })).max(limits.ingestBatchMax) }),
-    response: z.object({ accepted: z.int(), refused: z.array(z.object({ index: z.int(), reason: z.string() })) }),
-  }),
   health: contract({ id: 'health', tag: 'Operations', method: 'get', path: '/healthz', access: 'public', summary: 'Whether this process answers', response: z.object({ status: z.literal('ok'), version: z.string() }) }),
   ready: contract({ id: 'ready', tag: 'Operations', method: 'get', path: '/readyz', access: 'public', summary: 'Whether database and store answer', response: z.object({ status: z.literal('ok'), checks: z.record(z.string(), z.string()) }) }),
   whoAmI: contract({ id: 'whoAmI', tag: 'Tokens', method: 'get', path: '/v1/whoami', access: 'viewer', summary: 'The role behind the token, and the fleet', response: z.object({ actor: z.string(), role: z.enum(roles), fleet: z.string(), rootFingerprint: z.string().nullable() }) }),

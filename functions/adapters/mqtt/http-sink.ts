@@ -1,9 +1,9 @@
 import { toBase64 } from '../../../protocol/bytes.ts'
-import { operationContracts } from '../../../protocol/http/operations.ts'
+import { ingressContracts } from '../../../protocol/http/ingress.ts'
 import type { Log } from '../../ports/log.ts'
 import type { IncomingMessage, ReportSink } from './batch-reports.ts'
 
-const contract = operationContracts.ingest
+const contract = ingressContracts.ingest
 
 /**
  * Hands reports to a controller over HTTPS, with a token of the role `ingest`. Rejects while the controller cannot be

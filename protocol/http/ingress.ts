@@ -1,0 +1,26 @@
+import { z } from 'zod'
+import { limits } from '../limits.ts'
+import { contract } from './contract.ts'
+
+/** One message as the broker had it: its topic, and its bytes in base64. */
+const Message = { topic: z.string().max(500), payload: z.base64().max(limits.envelopeBytesMax) }
+const taken = z.object({ accepted: z.int(), refused: z.array(z.object({ index: z.int(), reason: z.string() })) })
+
+/** How reports come in where nobody listens on the controller's behalf, or somebody listens elsewhere. All are safe to repeat. */
+export const ingressContracts = {
+  ingest: contract({
+    id: 'ingest', tag: 'Ingress', method: 'post', path: '/v1/ingest', access: 'ingest', summary: 'Reports from a broker, in a batch; safe to repeat', bodyBytesMax: limits.ingestBodyBytesMax, idempotencyKey: false,
+    body: z.strictObject({
+      messages: z.array(z.strictObject(Message)).max(limits.ingestBatchMax),
+      /** Whoever listens has just begun, or lost its broker for a while: it may have missed last wills, so sites are `unknown` until their hello. */
+      gap: z.enum(['started', 'reconnected']).optional(),
+    }),
+    response: taken,
+  }),
+  ingestWebhook: contract({
+    id: 'ingestWebhook', tag: 'Ingress', method: 'post', path: '/v1/ingest/webhook', access: 'ingest', summary: 'Reports from a rule or webhook of the broker itself, one or several; safe to repeat', bodyBytesMax: limits.ingestBodyBytesMax, idempotencyKey: false,
+    /** Brokers add fields of their own, which are not looked at. */
+    body: z.union([z.looseObject(Message), z.array(z.looseObject(Message)).min(1).max(limits.ingestBatchMax)]),
+    response: taken,
+  }),
+} as const
