@@ -50,7 +50,8 @@ export async function publishRelease(options: PublishOptions & { key: SigningKey
   const { client, key } = options
   const { scanned, earlier } = await prepare(options)
   const id = manifestReleaseId(scanned.manifest)
-  if (earlier?.state === 'available') return { release: earlier, uploaded: 0, uploadedBytes: 0, present: earlier.objects }
+  // one that a site could not fetch whole is uploaded again where the store lacks something
+  if (earlier?.state === 'available' && earlier.detail === '') return { release: earlier, uploaded: 0, uploadedBytes: 0, present: earlier.objects }
   if (earlier?.state === 'withdrawn') throw new CliError('conflict', `${id} was withdrawn, and its version is not used again: ${earlier.detail}`)
   const manifest = await signEnvelope(webCrypto, payloadTypes.manifest, utf8(canonicalJson(scanned.manifest)), key)
   const result = earlier?.state === 'checking' ? { uploaded: 0, uploadedBytes: 0, present: earlier.objects } : await inScratch(options, (scratch) => upload(options, scanned, manifest, scratch))
@@ -63,7 +64,7 @@ export async function publishRelease(options: PublishOptions & { key: SigningKey
 export async function planRelease(options: PublishOptions): Promise<PublishPlan> {
   const { scanned } = await prepare(options)
   return inScratch(options, async (scratch) => {
-    const { index, objects } = await storeObjects(scanned.trees, { scratch, level: options.level ?? 3, reuse: await reusable(options.client, scanned.manifest.name) })
+    const { index, objects } = await storeObjects(scanned.trees, { scratch, level: options.level ?? 3, reuse: await reusable(options.client, scanned.manifest) })
     return { manifest: scanned.manifest, objects: objects.map(({ digest, size }) => ({ digest, sizeBytes: size })), reused: Object.keys(index.objects).length - objects.length }
   })
 }
@@ -106,7 +107,7 @@ async function upload(options: PublishOptions, { manifest, trees }: ScannedRelea
     await client.call(releaseContracts.createRelease, { body: { manifest: envelope, index: { digest: indexObject.digest, size: indexObject.size } } })
     return uploadObjects(client, release, [...objects, indexObject], index.objects, (done, total) => onProgress?.('upload', done, total))
   }
-  const result = await attempt(await reusable(client, manifest.name))
+  const result = await attempt(await reusable(client, manifest))
   if (!('lost' in result)) return result
   // an earlier release's objects are gone from the store: then everything is stored anew
   const whole = await attempt([])
@@ -122,10 +123,10 @@ async function writeIndex(index: DeliveryIndex, scratch: string): Promise<Stored
   return { digest, size: bytes.length, path }
 }
 
-/** Delivery indexes of the newest available releases of this name; one that cannot be had only costs bytes. */
-async function reusable(client: Client, name: string): Promise<DeliveryIndex[]> {
-  const { items } = await client.call(releaseContracts.listReleases, { query: { name, limit: 20 } })
-  const newest = items.filter((release) => release.state === 'available').slice(0, reuseMax)
+/** Delivery indexes of the newest other available releases of this name; one that cannot be had only costs bytes. */
+async function reusable(client: Client, manifest: Manifest): Promise<DeliveryIndex[]> {
+  const { items } = await client.call(releaseContracts.listReleases, { query: { name: manifest.name, limit: 20 } })
+  const newest = items.filter((release) => release.state === 'available' && release.id !== manifestReleaseId(manifest)).slice(0, reuseMax)
   const indexes = await Promise.all(newest.map(({ id }) => readDeliveryIndex(client, id).catch(() => null)))
   return indexes.filter((index) => index !== null)
 }

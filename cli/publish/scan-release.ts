@@ -1,5 +1,5 @@
 import type { TreeListing } from '../../protocol/manifest.ts'
-import { Manifest } from '../../protocol/manifest.ts'
+import { Manifest, protocolNeededBy } from '../../protocol/manifest.ts'
 import { scanTree } from '../../artifact/scan-tree.ts'
 import { CliError } from '../cli-error.ts'
 import type { ReleaseFile } from './release-file.ts'
@@ -21,15 +21,21 @@ export async function scanRelease({ path, source }: ReleaseFile, options: { crea
     scanned.push({ name, version: version ?? release.version, config, tree: ref, ...(personalities === undefined ? {} : { personalities }), health })
     checkPrograms(name, config, health, listing)
   }
-  const manifest = Manifest.safeParse({ v: 1, ...release, createdAtMs: options.createdAtMs, components: scanned })
+  const protocolMin = Math.max(release.protocolMin, protocolNeededBy(scanned))
+  const manifest = Manifest.safeParse({ v: 1, ...release, protocolMin, createdAtMs: options.createdAtMs, components: scanned })
   if (manifest.success) return { manifest: manifest.data, trees }
   throw new CliError('usage', `${path} is not a valid release`, { details: manifest.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`) })
 }
 
+/** What an agent's launcher starts. */
+const agentPrograms = ['bin/node', 'agent.mjs']
+
 /** A program that is missing, or that nobody may execute, would only be noticed at the sites. */
 function checkPrograms(component: string, config: Manifest['components'][number]['config'], health: Manifest['components'][number]['health'], listing: TreeListing): void {
   const scripts = config.driver === 'script' ? [config.apply, config.rollback, config.observe] : []
-  const programs = [...scripts, ...health.map((check) => (check.type === 'command' ? check.path : undefined))].filter((path) => path !== undefined)
+  const missing = config.driver === 'agent' ? agentPrograms.find((path) => !listing.entries.some((entry) => entry.path === path)) : undefined
+  if (missing !== undefined) throw new CliError('usage', `component ${component}: there is no ${missing} in its source directory, so it is no version of the agent`)
+  const programs = [...scripts, ...(config.driver === 'agent' ? ['bin/node'] : []), ...health.map((check) => (check.type === 'command' ? check.path : undefined))].filter((path) => path !== undefined)
   for (const path of programs) {
     const entry = listing.entries.find((other) => other.path === path)
     if (entry === undefined) throw new CliError('usage', `component ${component}: there is no ${path} in its source directory`)

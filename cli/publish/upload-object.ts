@@ -1,10 +1,15 @@
 import { openAsBlob } from 'node:fs'
 import type { StoredObject } from '../../artifact/store-objects.ts'
+import type { Digest } from '../../protocol/ids.ts'
 import { CliError } from '../cli-error.ts'
 import { connectionFault, type Http } from '../client.ts'
 import { readRetryAfterMs, retryDelayMs } from '../retry.ts'
 
 export type SignedUpload = { method: string; url: string; headers: Record<string, string> }
+/** What one signed request brings: `size` bytes of the file from `start` on. `digest` is that of the whole object, whose file has `fileBytes`. */
+export type Piece = { digest: Digest; path: string; fileBytes: number; start: number; size: number }
+
+export const wholeOf = (object: StoredObject): Piece => ({ ...object, fileBytes: object.size, start: 0 })
 
 /** Objects from this size on are asked for what the store has of them before anything is sent. */
 const askFirstBytes = 1024 * 1024
@@ -15,15 +20,15 @@ const silenceMs = 60_000
 type Attempt = { done: true } | { done: false; offset: number | null; renew: boolean; retryAfterMs: number; detail: string | null }
 
 /**
- * Puts one object into the store under its signed URL, going on where an earlier attempt broke off if the store says where
+ * Puts one object, or a part of one, into the store under its signed URL, going on where an earlier attempt broke off if the store says where
  * that is. `renew` gives a new URL when the old one has expired, or null when the object is there meanwhile. `onBytes` is
  * told how many of the object's bytes the store has or is being sent. Throws CliError, `not-verified` when the store finds
  * that the bytes are not those that were announced.
  */
-export async function uploadObject(http: Http, object: StoredObject, first: SignedUpload, renew: () => Promise<SignedUpload | null>, onBytes: (bytes: number) => void): Promise<void> {
+export async function uploadObject(http: Http, object: Piece, first: SignedUpload, renew: () => Promise<SignedUpload | null>, onBytes: (bytes: number) => void): Promise<void> {
   let request: SignedUpload | null = first
   // null: not known, so the store is asked before anything is sent, which might make it forget what it has
-  let offset: number | null = object.size < askFirstBytes ? 0 : null
+  let offset: number | null = object.size < askFirstBytes || object.size < object.fileBytes ? 0 : null
   let furthest = 0
   for (let failures = 0; request !== null; ) {
     const attempt: Attempt = offset === null ? await askForOffset(http, request, object.size) : await putFrom(http, object, request, offset, onBytes)
@@ -57,7 +62,7 @@ function uploadOffset(response: Response, size: number): number | null {
   return text !== null && /^\d{1,15}$/.test(text) && Number(text) <= size ? Number(text) : null
 }
 
-async function putFrom(http: Http, object: StoredObject, request: SignedUpload, offset: number, onBytes: (bytes: number) => void): Promise<Attempt> {
+async function putFrom(http: Http, object: Piece, request: SignedUpload, offset: number, onBytes: (bytes: number) => void): Promise<Attempt> {
   const silence = new AbortController()
   let timer = setTimeout(() => silence.abort(new Error(`nothing moved for ${silenceMs / 1000} s`)), silenceMs)
   const progress = (bytes: number): void => {
@@ -79,9 +84,9 @@ async function putFrom(http: Http, object: StoredObject, request: SignedUpload, 
   }
 }
 
-async function bodyFrom(object: StoredObject, offset: number, progress: (bytes: number) => void): Promise<ReadableStream<Uint8Array>> {
+async function bodyFrom(object: Piece, offset: number, progress: (bytes: number) => void): Promise<ReadableStream<Uint8Array>> {
   const blob = await openAsBlob(object.path)
-  if (blob.size !== object.size) throw changed(object)
+  if (blob.size !== object.fileBytes) throw changed(object)
   let sent = offset
   const count = new TransformStream<Uint8Array, Uint8Array>({
     transform(chunk, controller) {
@@ -90,22 +95,25 @@ async function bodyFrom(object: StoredObject, offset: number, progress: (bytes: 
       controller.enqueue(chunk)
     },
   })
-  return blob.slice(offset).stream().pipeThrough(count)
+  return blob.slice(object.start + offset, object.start + object.size).stream().pipeThrough(count)
 }
+
+/** How S3 says that the bytes are not those that were signed. */
+const digestRefused = /<Code>(?:BadDigest|XAmzContentSHA256Mismatch|XAmzContentChecksumMismatch)<\/Code>/
 
 /** How Node says that a file is no longer the one that was opened as a blob. */
 const isUnreadable = (error: unknown): boolean => error instanceof Error && (error.name === 'NotReadableError' || isUnreadable(error.cause))
 
-const changed = (object: StoredObject): CliError => new CliError('not-verified', `${object.path} was changed after it was scanned; publish again`)
+export const changed = (object: Pick<Piece, 'path'>): CliError => new CliError('not-verified', `${object.path} was changed after it was scanned; publish again`)
 
-async function judgeAnswer(http: Http, response: Response, object: StoredObject): Promise<Attempt> {
-  const text = (await response.text()).slice(0, 300)
+async function judgeAnswer(http: Http, response: Response, object: Piece): Promise<Attempt> {
+  const text = (await response.text()).slice(0, 500)
   const offset = uploadOffset(response, object.size)
   const again = (renew: boolean): Attempt => ({ done: false, offset, renew, retryAfterMs: readRetryAfterMs(response.headers, http.nowMs()), detail: `the store answered ${response.status} ${text}` })
   if (response.status === 202 || response.status === 409) return again(false)
   if (response.ok) return { done: true }
   if (response.status === 403) return again(true)
-  if (response.status === 422) throw changed(object)
+  if (response.status === 422 || digestRefused.test(text)) throw changed(object)
   if (response.status === 429 || response.status >= 500) return again(false)
   throw new CliError('failure', `the store refused object ${object.digest} with ${response.status}`, { details: [text] })
 }

@@ -4,7 +4,9 @@ import type { Digest } from '../../protocol/ids.ts'
 import type { DeliveryIndex } from '../../protocol/manifest.ts'
 import type { Client } from '../client.ts'
 import { CliError } from '../cli-error.ts'
-import { uploadObject, type SignedUpload } from './upload-object.ts'
+import { inParallel } from './in-parallel.ts'
+import { uploadObject, wholeOf, type SignedUpload } from './upload-object.ts'
+import { uploadParts } from './upload-parts.ts'
 
 /** Objects a lot of signed URLs is asked for: small enough that they do not expire before their turn. */
 const lotMax = 64
@@ -49,21 +51,14 @@ function countBytes(objects: readonly StoredObject[], onBytes: (done: number, to
 }
 
 async function uploadLot(client: Client, release: string, lot: readonly StoredObject[], onBytes: (object: StoredObject, bytes: number) => void): Promise<void> {
-  const signed = new Map((await sign(client, release, lot)).map((answer) => [answer.digest, answer.upload]))
-  const waiting = [...lot]
+  const signed = new Map((await sign(client, release, lot)).map((answer) => [answer.digest, answer]))
   const renew = async (object: StoredObject): Promise<SignedUpload | null> => (await sign(client, release, [object]))[0]?.upload ?? null
-  const work = async (): Promise<void> => {
-    for (let object = waiting.shift(); object !== undefined; object = waiting.shift()) {
-      const current = object
-      const upload = signed.get(current.digest)
-      if (upload === undefined) throw new CliError('failure', `the controller did not say how object ${current.digest} is uploaded`)
-      if (upload === null) onBytes(current, current.size)
-      else await uploadObject(client.http, current, upload, () => renew(current), (bytes) => onBytes(current, bytes))
-    }
-  }
-  const ends = await Promise.allSettled(Array.from({ length: parallelMax }, () => work().catch((error: unknown) => {
-    waiting.length = 0
-    throw error
-  })))
-  for (const end of ends) if (end.status === 'rejected') throw end.reason
+  await inParallel(lot, parallelMax, async (object) => {
+    const answer = signed.get(object.digest)
+    if (answer === undefined) throw new CliError('failure', `the controller did not say how object ${object.digest} is uploaded`)
+    const progress = (bytes: number): void => onBytes(object, bytes)
+    if (answer.upload === null) progress(object.size)
+    else if (answer.parts !== undefined) await uploadParts(client, release, object, answer.parts, progress)
+    else await uploadObject(client.http, wholeOf(object), answer.upload, () => renew(object), progress)
+  })
 }

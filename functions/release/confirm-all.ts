@@ -1,5 +1,8 @@
-import { eq } from 'drizzle-orm'
+import { and, eq, sql } from 'drizzle-orm'
+import { statement } from '../../db/client.ts'
 import { release } from '../../db/schema/release.ts'
+import { FleetError } from '../../protocol/errors.ts'
+import { limits } from '../../protocol/limits.ts'
 import type { Ctx } from '../context.ts'
 import { describeError } from '../http/describe-error.ts'
 import { confirmRelease } from './confirm.ts'
@@ -8,17 +11,25 @@ import { confirmRelease } from './confirm.ts'
 const releasesPerRun = 4
 
 /**
- * One step for each of the oldest releases that are being checked. Reads at most 4 rows and one index, 64 listings and
- * 500 object heads for each; writes at most 502 rows for each. What fails is logged and tried again by the next run.
+ * One step for each of the releases that wait longest to be checked. Reads at most 4 rows and one index, 64 listings and
+ * 500 object heads for each; writes at most 502 rows for each. What fails is logged, said on the release, and tried
+ * again by a later run, after all others have had their turn.
  */
 export async function confirmReleases(ctx: Ctx): Promise<number> {
-  const rows = await ctx.db.orm.select({ id: release.id }).from(release).where(eq(release.state, 'checking')).orderBy(release.createdMs).limit(releasesPerRun)
+  const rows = await ctx.db.orm.select({ id: release.id }).from(release).where(eq(release.state, 'checking')).orderBy(sql`coalesce(${release.touchedMs}, ${release.createdMs})`).limit(releasesPerRun)
   for (const { id } of rows) {
     try {
       await confirmRelease(ctx, id)
     } catch (error) {
       ctx.log.write('warn', 'release.unconfirmed', { release: id, cause: describeError(error) })
+      await setBack(ctx, id, error)
     }
   }
   return rows.length
+}
+
+/** One release whose objects the store does not give must not keep the others from being confirmed (F56). */
+async function setBack(ctx: Ctx, id: string, error: unknown): Promise<void> {
+  const detail = error instanceof FleetError ? `${error.message}; it is tried again` : 'it could not be checked; it is tried again'
+  await ctx.db.write([statement(ctx.db.orm.update(release).set({ touchedMs: ctx.nowMs, detail: detail.slice(0, limits.reasonLengthMax) }).where(and(eq(release.id, id), eq(release.state, 'checking'))))])
 }

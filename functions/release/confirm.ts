@@ -9,6 +9,7 @@ import { DeliveryIndex, TreeListing } from '../../protocol/manifest.ts'
 import { refuse, type Result } from '../../protocol/result.ts'
 import { recordEvents } from '../audit/record.ts'
 import type { Ctx } from '../context.ts'
+import { claimObjects } from './claim-objects.ts'
 import { headObjects } from './head-objects.ts'
 import { judgeListing } from './judge.ts'
 import { loadRelease, releaseUnmoved } from './load.ts'
@@ -18,8 +19,8 @@ type Changes = Partial<Pick<ReleaseRow, 'state' | 'detail' | 'objects' | 'stored
 
 /**
  * One step of confirming a release that is `checking`; returns its state after it. The first step reads every listing (at
- * most `componentsMax`) and holds the index against the manifest; each step asks the store for at most
- * `uploadsPerRequestMax` objects, and notes them, in one batch guarded by the release's version. The last makes it
+ * most `componentsMax`) and holds the index against the manifest; each step claims at most `uploadsPerRequestMax` objects,
+ * asks the store for them, and goes on in one batch guarded by the release's version. The last makes it
  * `available`, the first fault `rejected` (F56). Twice or at once it does the same; an error of the store changes nothing.
  */
 export async function confirmRelease(ctx: Ctx, id: string): Promise<ReleaseRow['state']> {
@@ -60,26 +61,22 @@ async function confirmObjects(ctx: Ctx, row: ReleaseRow, index: DeliveryIndex): 
   const objects = Object.keys({ ...index.objects, [row.indexDigest]: row.indexBytes }).sort()
   const lot = objects.slice(row.objectsConfirmed, row.objectsConfirmed + limits.uploadsPerRequestMax)
   const sizeOf = (object: string): number => (object === row.indexDigest ? row.indexBytes : index.objects[object as keyof typeof index.objects]!)
+  await claimObjects(ctx, row.id, lot.map((object) => ({ digest: object, size: sizeOf(object) })))
   const stored = await headObjects(ctx, lot)
   const faulty = lot.filter((object) => stored.get(object) !== sizeOf(object))
   if (faulty.length > 0) return reject(ctx, row, `the store lacks ${faulty.length} of its objects: ${faulty.join(', ')}`)
   const objectsConfirmed = row.objectsConfirmed + lot.length
   const done = objectsConfirmed === objects.length
   const storedBytes = objects.reduce((sum, object) => sum + sizeOf(object), 0)
-  const note = {
-    sql: 'INSERT INTO release_object (object, release_id, stored_bytes) SELECT value->>0, ?, value->>1 FROM json_each(?) WHERE true ON CONFLICT DO NOTHING',
-    args: [row.id, JSON.stringify(lot.map((object) => [object, sizeOf(object)]))],
-  }
   const changes: Changes = { objects: objects.length, storedBytes, objectsConfirmed, detail: `${objectsConfirmed} of ${objects.length} objects are confirmed` }
-  if (!done) return move(ctx, row, changes, [note])
+  if (!done) return move(ctx, row, changes, [])
   const event = { action: 'release.available', entity: `release/${row.id}`, why: `the store has all ${objects.length} objects`, detail: { storedBytes } }
-  return move(ctx, row, { ...changes, state: 'available', detail: '', availableMs: ctx.nowMs }, [note, recordEvents(ctx, [event])])
+  return move(ctx, row, { ...changes, state: 'available', detail: '', availableMs: ctx.nowMs }, [recordEvents(ctx, [event])])
 }
 
 function reject(ctx: Ctx, row: ReleaseRow, fault: string): Promise<ReleaseRow['state']> {
   const detail = fault.length <= limits.reasonLengthMax ? fault : `${fault.slice(0, limits.reasonLengthMax - 1)}…`
-  const forget = { sql: 'DELETE FROM release_object WHERE release_id = ?', args: [row.id] }
-  return move(ctx, row, { state: 'rejected', detail, objectsConfirmed: 0 }, [forget, recordEvents(ctx, [{ action: 'release.rejected', entity: `release/${row.id}`, why: detail }])])
+  return move(ctx, row, { state: 'rejected', detail, objectsConfirmed: 0 }, [recordEvents(ctx, [{ action: 'release.rejected', entity: `release/${row.id}`, why: detail }])])
 }
 
 /** Whoever else moved the release in the meantime has done this step or made it void: that is no error. */

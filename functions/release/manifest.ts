@@ -1,4 +1,4 @@
-import { and, eq, inArray } from 'drizzle-orm'
+import { and, eq, inArray, isNull } from 'drizzle-orm'
 import { release } from '../../db/schema/release.ts'
 import { FleetError } from '../../protocol/errors.ts'
 import type { agentContracts } from '../../protocol/http/agent.ts'
@@ -22,7 +22,7 @@ export async function getManifest(ctx: Ctx, id: string): Promise<ResponseOf<type
 
 /** What an agent needs to take a release whose digest a directive named. Throws `not-found`. */
 export async function getAgentManifest(ctx: Ctx, digest: string): Promise<ResponseOf<typeof agentContracts.getAgentManifest>> {
-  const [row] = await ctx.db.orm.select().from(release).where(and(eq(release.digest, digest), inArray(release.state, fetchableStates)))
+  const [row] = await ctx.db.orm.select().from(release).where(and(eq(release.digest, digest), inArray(release.state, fetchableStates), isNull(release.collectedMs)))
   if (row === undefined) throw new FleetError('not-found', `there is no release with the digest ${digest} to fetch`)
   return { envelope: row.envelope, index: row.indexDigest as Digest, indexBytes: row.indexBytes }
 }

@@ -1,8 +1,10 @@
+import { z } from 'zod'
 import { digestOf, openEnvelope, payloadTypes, type Envelope, type EnvelopeRefusal } from '../../protocol/envelope.ts'
 import { FleetError, issuesOf } from '../../protocol/errors.ts'
 import type { Digest, KeyId } from '../../protocol/ids.ts'
 import { limits } from '../../protocol/limits.ts'
 import { Manifest } from '../../protocol/manifest.ts'
+import { controllerProtocols } from '../../protocol/protocol-versions.ts'
 import { assertNever } from '../../protocol/result.ts'
 import { verifyingKeys } from '../../protocol/trust.ts'
 import { requireTrust } from '../auth/trust.ts'
@@ -19,12 +21,19 @@ export async function openManifest(ctx: Ctx, envelope: Envelope): Promise<{ mani
   return { manifest: parseManifest(payload), digest: await digestOf(ctx.crypto, payload), publisherKey: keyid }
 }
 
+/** What can be read of a manifest that is newer than this controller. */
+const NeededProtocol = z.object({ protocolMin: z.int() })
+
 function parseManifest(payload: Uint8Array): Manifest {
   let value: unknown
   try {
     value = parseStrictJson(payload)
   } catch (error) {
     throw new FleetError('unprocessable', `the manifest is not valid JSON: ${(error as SyntaxError).message}`, { reason: 'malformed' })
+  }
+  const needed = NeededProtocol.safeParse(value)
+  if (needed.success && needed.data.protocolMin > controllerProtocols.max) {
+    throw new FleetError('unprocessable', `the manifest needs protocol ${needed.data.protocolMin}, and this controller speaks up to ${controllerProtocols.max}: deploy a newer one first`, { reason: 'protocol' })
   }
   const parsed = Manifest.safeParse(value)
   if (parsed.success) return parsed.data

@@ -30,7 +30,8 @@ export const ReleaseView = z.object({
 })
 export type ReleaseView = z.infer<typeof ReleaseView>
 
-const SignedRequestView = z.object({ method: z.enum(['GET', 'PUT']), url: z.string(), headers: z.record(z.string(), z.string()), expiresAt: At })
+/** A request that the object store itself answers to whoever has it, until it expires. */
+export const SignedRequestView = z.object({ method: z.enum(['GET', 'PUT']), url: z.string(), headers: z.record(z.string(), z.string()), expiresAt: At })
 
 export const releaseContracts = {
   createRelease: contract({
@@ -44,7 +45,8 @@ export const releaseContracts = {
   signUploads: contract({
     id: 'signUploads', tag: 'Releases', method: 'post', path: '/v1/releases/{release}/uploads', access: 'publisher', summary: 'Signed requests for the objects the store lacks', params: ReleaseParams, idempotencyKey: false,
     body: z.strictObject({ objects: z.array(z.strictObject({ digest: Digest, size: z.int().nonnegative().max(limits.fileBytesMax) })).min(1).max(limits.uploadsPerRequestMax) }),
-    response: z.object({ objects: z.array(z.object({ digest: Digest, present: z.boolean(), upload: SignedRequestView.nullable() })) }),
+    /** `parts`: the object may go in parts of that length, and so can go on after a break; a store takes at most 5 GiB in the one request of `upload`. */
+    response: z.object({ objects: z.array(z.object({ digest: Digest, present: z.boolean(), upload: SignedRequestView.nullable(), parts: z.object({ partBytes: z.int().positive(), count: z.int().positive() }).optional() })) }),
   }),
   completeRelease: contract({ id: 'completeRelease', tag: 'Releases', method: 'post', path: '/v1/releases/{release}/complete', access: 'publisher', summary: 'Everything is uploaded: confirm it, then make it available', params: ReleaseParams, response: ReleaseView, status: 202 }),
   withdrawRelease: contract({ id: 'withdrawRelease', tag: 'Releases', method: 'post', path: '/v1/releases/{release}/withdraw', access: 'publisher', summary: 'No new rollout may take it; sites that run it keep it', params: ReleaseParams, body: z.strictObject({ reason: z.string().min(1).max(limits.reasonLengthMax) }), response: ReleaseView, etag: true }),

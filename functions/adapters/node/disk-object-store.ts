@@ -1,13 +1,16 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises'
+import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { Readable } from 'node:stream'
 import type { StreamedObjects } from '../../http/object-route.ts'
 import type { ObjectUpload } from '../../http/sign-object-url.ts'
-import type { ObjectStore } from '../../ports/object-store.ts'
+import type { ObjectStore, UnfinishedUploads } from '../../ports/object-store.ts'
 import { digestMismatch, tooLarge, tooLong, wrongOffset } from '../object-fault.ts'
 import { checkObjectKey } from '../object-key.ts'
+
+/** Files removed by one sweep. */
+const sweptMax = 1000
 
 type Receiving = { stop: () => void; ended: Promise<void> }
 
@@ -59,9 +62,22 @@ export function createDiskObjectStore(options: { root: string; signer: Pick<Obje
     }
   }
 
+  const sweep: UnfinishedUploads['sweep'] = async (beforeMs) => {
+    const arriving = join(root, 'arriving')
+    let swept = 0
+    for (const path of ((await readdir(arriving).catch(absent)) ?? []).map((name) => join(arriving, name))) {
+      const facts = await stat(path).catch(absent)
+      if (facts === null || facts.mtimeMs >= beforeMs || receivings.has(path)) continue
+      await rm(path, { force: true })
+      if (++swept === sweptMax) break
+    }
+    return swept
+  }
+
   return {
     put,
     receive,
+    unfinished: { sweep },
     received: async (key, upload) => (await sizeOf(arrivingAt(key, upload))) ?? 0,
     head: async (key) => {
       const size = await sizeOf(placeOf(key))

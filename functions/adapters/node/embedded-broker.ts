@@ -4,7 +4,7 @@ import { equalBytes } from '../../../protocol/bytes.ts'
 import type { Crypto } from '../../../protocol/crypto.ts'
 import { SiteId, type FleetId } from '../../../protocol/ids.ts'
 import { limits } from '../../../protocol/limits.ts'
-import { rollCallTopic, sitePublications, siteSubscriptions } from '../../../protocol/topics.ts'
+import { probeTopic, rollCallTopic, sitePublications, siteSubscriptions } from '../../../protocol/topics.ts'
 import { brokerCredentials, brokerPassword } from '../broker-password.ts'
 import { createReportBatcher, type ReportBatcher, type ReportSink, type ReportSubscriber } from '../mqtt/batch-reports.ts'
 import type { Broker, OutgoingMessage, OutgoingMessages } from '../../ports/broker.ts'
@@ -67,7 +67,7 @@ export async function createEmbeddedBroker(options: EmbeddedBrokerOptions): Prom
 
   return {
     url,
-    publish: (messages) => publishAll(aedes, messages),
+    publish: (messages) => publishAll(aedes, messages, (message) => message.topic === probeTopic(fleet) && gate.takeProbe(message)),
     async admit(site, incarnation) {
       gate.drop(site, incarnation)
       return brokerCredentials(crypto, ingestSecret, fleet, SiteId.parse(site), incarnation, url)
@@ -77,7 +77,9 @@ export async function createEmbeddedBroker(options: EmbeddedBrokerOptions): Prom
     },
     createSubscriber: (sink) => ({
       async start() {
-        gate.hand(createReportBatcher({ sink, log }))
+        const batcher = createReportBatcher({ sink, log })
+        gate.hand(batcher)
+        if (!(await batcher.gap('started'))) return
         await begin(aedes, { topic: rollCallTopic(fleet), payload: new Uint8Array(0), retain: false })
       },
       stop: async () => gate.hand(null)?.stop(),
@@ -90,7 +92,7 @@ export async function createEmbeddedBroker(options: EmbeddedBrokerOptions): Prom
 }
 
 /** Who may come in, and what they may say. */
-function createGate({ fleet, ingestSecret, crypto, incarnationOf }: EmbeddedBrokerOptions) {
+function createGate({ fleet, ingestSecret, crypto, log, incarnationOf }: EmbeddedBrokerOptions) {
   const connections = new Map<string, { client: Client; incarnation: number }>()
   let batcher: ReportBatcher | null = null
   return {
@@ -98,7 +100,10 @@ function createGate({ fleet, ingestSecret, crypto, incarnationOf }: EmbeddedBrok
       const site = SiteId.safeParse(username)
       if (!site.success || client.id !== site.data || !client.clean || password === undefined) return false
       const incarnation = await incarnationOf(site.data)
-      if (incarnation === null) return false
+      if (incarnation === null) {
+        log.write('info', 'broker.unknown-site', { site: site.data, detail: 'no such site is enrolled here; one that was enrolled after the backup this controller came back from needs a new claim' })
+        return false
+      }
       const expected = await brokerPassword(crypto, ingestSecret, fleet, site.data, incarnation)
       if (!equalBytes(Buffer.from(expected), password)) return false
       connections.set(site.data, { client, incarnation })
@@ -112,6 +117,11 @@ function createGate({ fleet, ingestSecret, crypto, incarnationOf }: EmbeddedBrok
       const payload = typeof packet.payload === 'string' ? Buffer.from(packet.payload) : packet.payload
       if (payload.length > limits.mqttMessageBytesMax) throw new Error(`${site} sent ${payload.length} bytes`)
       await batcher?.add({ topic: packet.topic, payload: new Uint8Array(payload) })
+    },
+    /** The controller's own message to itself: it comes back among the reports, when there is somebody to take them. */
+    takeProbe({ topic, payload }: OutgoingMessage): true {
+      batcher?.add({ topic, payload }).catch(() => undefined)
+      return true
     },
     /** Reports go to this batcher from now on; returns the one before. */
     hand(next: ReportBatcher | null): ReportBatcher | null {
@@ -153,13 +163,17 @@ async function listen(aedes: Aedes, host: string, port: number): Promise<{ port:
   }
 }
 
-/** In the order given, a bounded number at a time; a site that reads slowly is left behind after `drainMs`. */
-async function publishAll(aedes: Aedes, messages: OutgoingMessages): Promise<ReadonlySet<string>> {
+/** In the order given, a bounded number at a time; a site that reads slowly is left behind after `drainMs`. What `isTaken` takes goes no further. */
+async function publishAll(aedes: Aedes, messages: OutgoingMessages, isTaken: (message: OutgoingMessage) => boolean): Promise<ReadonlySet<string>> {
   const acknowledged = new Set<string>()
   const inFlight = new Set<Promise<unknown>>()
   for await (const message of messages) {
     if (aedes.closed) break
     if (inFlight.size >= inFlightMax) await Promise.race(inFlight)
+    if (isTaken(message)) {
+      acknowledged.add(message.key)
+      continue
+    }
     const { sent } = await begin(aedes, message)
     const noted = sent.then((isSent) => {
       if (isSent) acknowledged.add(message.key)
