@@ -1,14 +1,18 @@
 import { z } from 'zod'
-import { BootId, CommandId, ConnectionId, DeploymentId, FleetId, NodeName, Position, ReleaseRef, RequestId, SiteId, TimeMs } from './ids.ts'
+import { BootId, CommandId, ConnectionId, DeploymentId, FleetId, NodeName, Position as SignedPosition, ReleaseRef as SignedReleaseRef, RequestId, SiteId, TimeMs } from './ids.ts'
 import { rejectReasons } from './directives.ts'
 import { limits } from './limits.ts'
 import { personalities } from './manifest.ts'
 import { journalPhases, outcomes, severities } from './states.ts'
 
+// A newer agent may say more than is known here: reports leave out what they do not know, at every depth (SPEC §3.4).
+// What is signed by a publisher or the fleet key refuses it.
+const Position = z.object(SignedPosition.shape)
+const ReleaseRef = z.object(SignedReleaseRef.shape)
 const Reason = z.string().max(limits.reasonLengthMax)
 
 /** Where a failure happened, so that nobody has to read it out of a sentence. */
-export const Fault = z.strictObject({
+export const Fault = z.object({
   code: z.string().max(64),
   detail: Reason,
   node: NodeName.optional(),
@@ -18,7 +22,7 @@ export const Fault = z.strictObject({
 export type Fault = z.infer<typeof Fault>
 
 /** A node as its agent sees it. */
-export const NodeReport = z.strictObject({
+export const NodeReport = z.object({
   name: NodeName,
   personality: z.enum(personalities),
   operational: z.enum(['enabled', 'disabled']),
@@ -29,7 +33,7 @@ export const NodeReport = z.strictObject({
 export type NodeReport = z.infer<typeof NodeReport>
 
 /** One attempt of a deployment, as the agent's journal has it. */
-export const AttemptReport = z.strictObject({
+export const AttemptReport = z.object({
   deployment: DeploymentId,
   attempt: z.int().positive(),
   phase: z.enum(journalPhases),
@@ -46,18 +50,23 @@ export const AttemptReport = z.strictObject({
 })
 export type AttemptReport = z.infer<typeof AttemptReport>
 
+/** The part of a hello that no version changes: an agent whose other words are not understood is still seen to be there, and what it speaks. */
+const greeting = {
+  kind: z.literal('hello'),
+  connectionId: ConnectionId,
+  agentVersion: z.string().max(64),
+  protocol: z.object({ min: z.int().positive(), max: z.int().positive() }),
+}
+
 /**
  * A snapshot of all the controller needs to know, sent on every connect: whatever report was lost before it does not
  * matter any more (SPEC I9).
  */
-const Hello = z.strictObject({
-  kind: z.literal('hello'),
-  connectionId: ConnectionId,
-  agentVersion: z.string().max(64),
-  protocol: z.strictObject({ min: z.int().positive(), max: z.int().positive() }),
+const Hello = z.object({
+  ...greeting,
   architecture: z.string().max(32),
   /** Newest desired and newest directive of any kind this site has accepted. */
-  held: z.strictObject({ desired: Position.nullable(), newest: Position.nullable() }),
+  held: z.object({ desired: Position.nullable(), newest: Position.nullable() }),
   trustVersion: z.int().nonnegative(),
   clockTrusted: z.boolean(),
   running: ReleaseRef.nullable(),
@@ -69,7 +78,7 @@ const Hello = z.strictObject({
   nodes: z.array(NodeReport).max(limits.nodesPerSiteMax),
 })
 
-const Progress = z.strictObject({
+const Progress = z.object({
   kind: z.literal('progress'),
   attempt: AttemptReport,
   running: ReleaseRef.nullable(),
@@ -78,16 +87,16 @@ const Progress = z.strictObject({
 })
 
 /** The bytes of a release are here and verified (or could not be had), ahead of its start. */
-const Staged = z.strictObject({ kind: z.literal('staged'), release: ReleaseRef, fault: Fault.nullable() })
+const Staged = z.object({ kind: z.literal('staged'), release: ReleaseRef, fault: Fault.nullable() })
 
 /** What is installed, when it changed: facts for people, kept as they came. */
-const Inventory = z.strictObject({
+const Inventory = z.object({
   kind: z.literal('inventory'),
   facts: z.record(z.string().max(100), z.string().max(500)).refine((facts) => Object.keys(facts).length <= 200, 'at most 200 facts'),
 })
 
 /** A directive that was not followed. `held` is the newest position the site holds: a controller that is behind lifts its own above it. */
-const Rejected = z.strictObject({
+const Rejected = z.object({
   kind: z.literal('rejected'),
   reason: z.enum(rejectReasons),
   directive: z.enum(['desired', 'grant', 'command', 'unreadable']),
@@ -99,10 +108,10 @@ const Rejected = z.strictObject({
 })
 
 /** A command was carried out, or was found to be already so. */
-const Answer = z.strictObject({ kind: z.literal('answer'), command: CommandId, result: z.enum(['done', 'refused', 'nothing-to-do']), detail: Reason })
+const Answer = z.object({ kind: z.literal('answer'), command: CommandId, result: z.enum(['done', 'refused', 'nothing-to-do']), detail: Reason })
 
 /** A fault condition that stands until it clears; its identity is (site, alarmId, entity). */
-const Alarm = z.strictObject({
+const Alarm = z.object({
   kind: z.literal('alarm'),
   alarmId: z.string().max(20),
   entity: z.string().max(200),
@@ -112,7 +121,7 @@ const Alarm = z.strictObject({
 })
 
 /** The last will, or a clean goodbye; ignored unless it is about the connection the controller knows (SPEC I10). */
-const Gone = z.strictObject({ kind: z.literal('gone'), connectionId: ConnectionId })
+const Gone = z.object({ kind: z.literal('gone'), connectionId: ConnectionId })
 
 export const ReportBody = z.discriminatedUnion('kind', [Hello, Progress, Staged, Inventory, Rejected, Answer, Alarm, Gone])
 export type ReportBody = z.infer<typeof ReportBody>
@@ -120,8 +129,7 @@ export type HelloReport = z.infer<typeof Hello>
 export type ProgressReport = z.infer<typeof Progress>
 export type RejectedReport = z.infer<typeof Rejected>
 
-/** A report. `seq` only grows within an incarnation, across boots too; it decides which of two is newer, not arrival (SPEC I8). */
-export const Report = z.strictObject({
+const head = {
   v: z.literal(1),
   fleet: FleetId,
   site: SiteId,
@@ -129,6 +137,16 @@ export const Report = z.strictObject({
   bootId: BootId,
   seq: z.int().positive(),
   sentAtMs: TimeMs,
-  body: ReportBody,
-})
+}
+
+/** A report. `seq` only grows within an incarnation, across boots too; it decides which of two is newer, not arrival (SPEC I8). */
+export const Report = z.object({ ...head, body: ReportBody })
 export type Report = z.infer<typeof Report>
+
+const kinds: ReadonlySet<string> = new Set(ReportBody.options.map((body) => body.shape.kind.value))
+/** A report of a kind that is not known here: a newer agent's. */
+export const UnknownReport = z.object({ ...head, body: z.object({ kind: z.string().max(64).refine((kind) => !kinds.has(kind)) }) })
+export type UnknownReport = z.infer<typeof UnknownReport>
+/** A hello of which no more can be read than that somebody is there. */
+export const Greeting = z.object({ ...head, body: z.object(greeting) })
+export type Greeting = z.infer<typeof Greeting>

@@ -14,7 +14,7 @@ function groupedLines(items: readonly { site: string; why: string }[]): string[]
 
 /** A plan as a person reads it: what would happen, to whom, and what would not. */
 export function planText(plan: RolloutPlan): string {
-  const { waves, groups, skipped, blocked, cannotBeUndone, bytes, expected, warnings } = plan
+  const { waves, groups, skipped, blocked, agentsFirst, cannotBeUndone, bytes, expected, warnings } = plan
   const waveLine = (wave: RolloutPlan['waves'][number]): string => {
     const gate = [`${Math.round(wave.successThreshold * 100)}% must succeed`, wave.barrier ? 'all must have ended' : '', wave.soakMs > 0 ? `soaks ${spanText(wave.soakMs)}` : '', wave.approval ? 'a person approves' : ''].filter((part) => part !== '')
     return `  ${wave.name}: ${plural(wave.sites.length, 'site')} (${some(wave.sites)}); ${gate.join(', ')}`
@@ -22,6 +22,7 @@ export function planText(plan: RolloutPlan): string {
   const blockedLines = groupedLines(blocked.map(({ site, blockers }) => ({ site, why: blockers.map((blocker) => `${blocker.text}${blocker.endsAt === null ? '' : ` until ${timeText(blocker.endsAt)}`}`).join('; ') })))
   return `${[
     `${plan.name}: ${plan.target} to ${plural(plan.members, 'site')}, at most ${plan.maxParallel} at once`,
+    ...agentsFirst.map((first) => `  before it, "${first.name}": ${first.release} to ${plural(first.sites.length, 'site')} (${some(first.sites)}), which brings the agent it needs`),
     ...waves.map(waveLine),
     ...(groups.length === 0 ? [] : ['at most, in each group:', ...groups.map((group) => `  ${group.group || '(no label)'}: ${group.maxParallel} of ${plural(group.members, 'site')}`)]),
     ...(skipped.length === 0 ? [] : [`skipped (${skipped.length}):`, ...groupedLines(skipped)]),

@@ -61,6 +61,7 @@ export function renderRollout(rollout: RolloutView, inFlight: readonly Deploymen
   const parked = count(rollout.counts, ['parked'])
   return [
     headLine(rollout, nowMs),
+    ...(rollout.after !== null && rollout.state === 'scheduled' ? [`  waits until ${rollout.after} has brought the agents it needs (murmur rollout watch ${rollout.after})`] : []),
     ...rollout.pauses.map((pause) => `  paused (${pause.reason}): ${pause.detail}`),
     ...(abort === null ? [] : [`  aborting (${abort.mode}): ${plural(abort.inFlight, 'site')} in flight, ${abort.acknowledged} acknowledged`]),
     ...rollout.waves.flatMap((wave) => waveLines(wave, nameWidth)),
@@ -75,7 +76,7 @@ export function renderRollout(rollout: RolloutView, inFlight: readonly Deploymen
 export function renderChanges(before: RolloutView | null, after: RolloutView): string[] {
   const lines: string[] = []
   if (before === null) lines.push(`${after.name} → ${targetText(after.target)}: ${plural(after.members, 'site')} in ${plural(after.waves.length, 'wave')}`)
-  if (before?.state !== after.state) lines.push(`the rollout is ${after.state}`)
+  if (before?.state !== after.state) lines.push(`the rollout is ${after.state}${after.state === 'scheduled' && after.after !== null ? `: ${after.after} brings the agents it needs first` : ''}`)
   const reasons = (view: RolloutView | null): string[] => (view?.pauses ?? []).map((pause) => `${pause.reason}: ${pause.detail}`)
   for (const reason of reasons(after)) if (!reasons(before).includes(reason)) lines.push(`paused (${reason})`)
   if (before !== null && before.pauses.length > 0 && after.pauses.length === 0) lines.push('resumed')

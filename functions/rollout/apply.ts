@@ -66,6 +66,7 @@ function waveStatements(ctx: Ctx, snapshot: RolloutSnapshot, steps: readonly Rol
   const statements: Statement[] = []
   for (const step of pick(steps, 'openWave')) statements.push({ sql: `UPDATE wave SET state = 'open', opened_ms = ? WHERE rollout_id = ? AND ordinal = ? AND state = 'waiting'`, args: [ctx.nowMs, snapshot.id, step.ordinal] })
   for (const step of pick(steps, 'closeWave')) statements.push({ sql: `UPDATE wave SET state = 'done' WHERE rollout_id = ? AND ordinal = ? AND state = 'open'`, args: [snapshot.id, step.ordinal] })
+  if (steps.some((step) => step.kind === 'complete' || step.kind === 'settleAbort')) statements.push({ sql: `UPDATE rollout SET wake_ms = ?, version = version + 1 WHERE after_rollout = ? AND state = 'scheduled'`, args: [ctx.nowMs, snapshot.id] })
   if (pick(steps, 'reopen').length > 0) statements.push({ sql: `UPDATE wave SET state = 'open' WHERE rollout_id = ? AND state = 'done'`, args: [snapshot.id] })
   if (pick(steps, 'lowerAcknowledged').length > 0) {
     for (const wave of snapshot.waves) {

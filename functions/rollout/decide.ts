@@ -1,6 +1,6 @@
 import { limits } from '../../protocol/limits.ts'
 import type { PauseReason } from '../../protocol/states.ts'
-import { failureEvidence, groupPlacesOf, openingHindrances, placesOf, siteHindrances, thresholdReachable, type Hindrance } from './judge.ts'
+import { failureEvidence, groupPlacesOf, openingHindrances, placesOf, siteHindrances, skipReason, thresholdReachable, waitsForAgents, type Hindrance } from './judge.ts'
 import { addTallies, executedIn, failuresIn, inFlightIn, placesTaken, type Candidate, type RolloutSnapshot, type WaveFacts } from './snapshot.ts'
 
 /** One thing to be done, as data, with its reason: the audit entry, the explanation and the dry run are made from it. */
@@ -44,6 +44,8 @@ export function decideRollout(snapshot: RolloutSnapshot, nowMs: number): Decisio
 
 function decideStart(snapshot: RolloutSnapshot, nowMs: number): Decision {
   if (snapshot.startAtMs !== null && snapshot.startAtMs > nowMs) return { steps: [], wakeMs: snapshot.startAtMs }
+  if (waitsForAgents(snapshot)) return { steps: [], wakeMs: nowMs + safetyNetMs }
+  if (snapshot.after !== null) return { steps: [{ kind: 'start', why: `rollout ${snapshot.after.name} (${snapshot.after.rolloutId}), which brings the agents, is ${snapshot.after.state}` }], wakeMs: nowMs }
   return { steps: [{ kind: 'start', why: snapshot.startAtMs === null ? 'it was created to start at once' : 'its time has come' }], wakeMs: nowMs }
 }
 
@@ -147,6 +149,7 @@ function decideStarts(snapshot: RolloutSnapshot, open: ReadonlySet<number>, nowM
 /** What a hindrance does to a deployment: some are for good, some park it, some only make it wait. */
 function stepFor(candidate: Candidate, first: Hindrance, nowMs: number): RolloutStep | null {
   const { siteId } = candidate
+  const deferred: RolloutStep = { kind: 'defer', siteId, untilMs: first.untilMs ?? nowMs + recheckMs, code: first.code, why: first.text }
   switch (first.code) {
     case 'removed':
     case 'already-there':
@@ -154,12 +157,15 @@ function stepFor(candidate: Candidate, first: Hindrance, nowMs: number): Rollout
     case 'no-path':
     case 'architecture':
     case 'protocol':
-      return { kind: 'skip', siteId, why: first.text }
+      return { kind: 'skip', siteId, why: skipReason(first) }
     case 'offline':
     case 'not-enrolled':
       return candidate.state === 'parked' ? null : { kind: 'park', siteId, why: first.text }
+    case 'no-common-protocol':
+      // one that is parked already is put off, so that it does not take the others' turn to be looked at
+      return candidate.state === 'parked' ? deferred : { kind: 'park', siteId, why: first.text }
     default:
-      return { kind: 'defer', siteId, untilMs: first.untilMs ?? nowMs + recheckMs, code: first.code, why: first.text }
+      return deferred
   }
 }
 

@@ -6,6 +6,7 @@ import type { Explanation } from '../../protocol/http/sites.ts'
 import type { RolloutId, SiteId } from '../../protocol/ids.ts'
 import { inFlightStates } from '../../protocol/states.ts'
 import type { Ctx } from '../context.ts'
+import { gatherAgentUpdates } from './gather-agent-updates.ts'
 import { asCandidate, gatherRivals, gatherRollout, gatherTargets, siteFactsColumns } from './gather.ts'
 import { groupPlacesOf, openingHindrances, placesOf, rolloutHindrances, siteHindrances, type Hindrance } from './judge.ts'
 import { placesTaken, type RolloutSnapshot, type SiteFacts } from './snapshot.ts'
@@ -18,7 +19,7 @@ export async function explainSite(ctx: Ctx, siteId: string): Promise<Explanation
   const [sites, open, ended] = await ctx.db.orm.batch([
     ctx.db.orm.select(siteFactsColumns).from(site).where(eq(site.id, siteId)),
     ctx.db.orm.select({ deployment, rollout }).from(deployment).innerJoin(rollout, eq(rollout.id, deployment.rolloutId)).where(and(eq(deployment.siteId, siteId), inArray(deployment.state, [...unfinished]))).orderBy(desc(rollout.priority), rollout.createdMs).limit(20),
-    ctx.db.orm.select({ deployment, rollout }).from(deployment).innerJoin(rollout, eq(rollout.id, deployment.rolloutId)).where(eq(deployment.siteId, siteId)).orderBy(desc(deployment.updatedMs)).limit(1),
+    ctx.db.orm.select({ deployment, rollout }).from(deployment).innerJoin(rollout, eq(rollout.id, deployment.rolloutId)).where(eq(deployment.siteId, siteId)).orderBy(desc(deployment.updatedMs), desc(deployment.rolloutId)).limit(1),
   ])
   const facts = sites[0]
   if (facts === undefined) throw new FleetError('not-found', `there is no site ${siteId}`)
@@ -46,8 +47,9 @@ function underWay(d: DeploymentRow): Hindrance[] {
 
 async function waiting(ctx: Ctx, snapshot: RolloutSnapshot, facts: SiteFacts, d: DeploymentRow, r: RolloutRow): Promise<Hindrance[]> {
   const rivals = await gatherRivals(ctx, r.id, [facts.id])
-  const candidate = asCandidate(r, { ...d, site: facts }, rivals.get(facts.id) ?? [])
   const targets = snapshot.back && d.to !== null ? await gatherTargets(ctx, [d.to.digest]) : snapshot.targets
+  const updates = await gatherAgentUpdates(ctx, r.id, [{ site: facts, target: targets.get(d.to?.digest ?? '') }])
+  const candidate = asCandidate(r, { ...d, site: facts }, rivals.get(facts.id) ?? [], updates.get(facts.id) ?? null)
   const found = [...rolloutHindrances(snapshot, ctx.nowMs)]
   const index = snapshot.waves.findIndex((w) => w.ordinal === d.wave)
   if (snapshot.waves[index]?.state === 'waiting') {

@@ -1,4 +1,4 @@
-import { and, asc, eq, inArray, isNull, notInArray, sql } from 'drizzle-orm'
+import { asc, eq, inArray, notInArray, sql, type SQL } from 'drizzle-orm'
 import { release } from '../../db/schema/release.ts'
 import { counter, deployment, rollout, wave, type CounterRow, type RolloutRow, type WaveRow } from '../../db/schema/rollout.ts'
 import { alarm, site } from '../../db/schema/fleet.ts'
@@ -8,29 +8,33 @@ import { FleetError } from '../../protocol/errors.ts'
 import type { DeploymentState } from '../../protocol/states.ts'
 import { inFlightStates } from '../../protocol/states.ts'
 import type { Ctx } from '../context.ts'
+import { gatherAgentUpdates } from './gather-agent-updates.ts'
 import { groupPlacesOf, placesOf } from './judge.ts'
-import { emptyTally, placesTaken, type Candidate, type Rival, type RolloutSnapshot, type SiteFacts, type Tally, type TargetFacts, type WaveFacts } from './snapshot.ts'
+import { emptyTally, placesTaken, type AgentUpdate, type Candidate, type Rival, type RolloutSnapshot, type SiteFacts, type Tally, type TargetFacts, type WaveFacts } from './snapshot.ts'
 
-/** Candidates looked at beyond the free places: some will be parked, skipped or deferred. */
-const slack = 100
+/**
+ * Candidates looked at beyond the free places, for some will be parked, skipped or deferred: few at first, and twice as many in each further
+ * pass of an invocation.
+ */
+const slackAt = (pass: number): number => 10 * 2 ** pass
 
 export const siteFactsColumns = {
-  id: site.id, state: site.state, presence: site.presence, running: site.running, architecture: site.architecture, protocolMax: site.protocolMax,
+  id: site.id, state: site.state, presence: site.presence, running: site.running, architecture: site.architecture, protocolMin: site.protocolMin, protocolMax: site.protocolMax,
   timeZone: site.timeZone, windows: site.windows, freezes: site.freezes,
 }
 
 /**
  * Reads all that a decision about one rollout needs, in three round trips at most. Rows read: waves and counters of the rollout,
- * at most `stepsPerTickMax` overdue deployments, and as many candidates as there are places, plus slack.
+ * at most `stepsPerTickMax` overdue deployments, as many candidates as there are places, plus slack, and those that are parked. States
+ * are written out where an index covers some of them only. `pass` counts the passes of one invocation from 0.
  */
-export async function gatherRollout(ctx: Ctx, rolloutId: string): Promise<RolloutSnapshot> {
+export async function gatherRollout(ctx: Ctx, rolloutId: string, pass = 0): Promise<RolloutSnapshot> {
   const { orm } = ctx.db
-  const inFlight = and(eq(deployment.rolloutId, rolloutId), inArray(deployment.state, ['granted', 'running']))
-  const [rollouts, waves, counters, overdue, timers, alarms, targets] = await orm.batch([
+  const [rollouts, waves, counters, overdue, timers, alarms, targets, after] = await orm.batch([
     orm.select().from(rollout).where(eq(rollout.id, rolloutId)),
     orm.select().from(wave).where(eq(wave.rolloutId, rolloutId)).orderBy(asc(wave.ordinal)),
     orm.select().from(counter).where(eq(counter.rolloutId, rolloutId)),
-    orm.select({ siteId: deployment.siteId, attempt: deployment.attempt }).from(deployment).where(and(inFlight, sql`${deployment.deadlineMs} <= ${ctx.nowMs}`)).limit(limits.stepsPerTickMax),
+    orm.select({ siteId: deployment.siteId, attempt: deployment.attempt }).from(deployment).where(sql`rollout_id = ${rolloutId} AND state IN ('granted', 'running') AND deadline_ms <= ${ctx.nowMs}`).limit(limits.stepsPerTickMax),
     orm
       .select({
         deadlineMs: sql<number | null>`(SELECT min(deadline_ms) FROM deployment WHERE rollout_id = ${rolloutId} AND state IN ('granted', 'running'))`,
@@ -40,15 +44,17 @@ export async function gatherRollout(ctx: Ctx, rolloutId: string): Promise<Rollou
       .where(eq(rollout.id, rolloutId)),
     gatingAlarms(ctx, [rolloutId]),
     orm.select({ id: release.id, digest: release.digest, manifest: release.manifest, state: release.state }).from(release).where(sql`${release.digest} = (SELECT release->>'digest' FROM rollout WHERE id = ${rolloutId})`),
+    orm.select({ rolloutId: rollout.id, name: rollout.name, state: rollout.state }).from(rollout).where(sql`${rollout.id} = (SELECT after_rollout FROM rollout WHERE id = ${rolloutId})`),
   ])
   const row = rollouts[0]
   if (row === undefined) throw new FleetError('not-found', `there is no rollout ${rolloutId}`)
   const snapshot = assemble(row, waves, counters, new Map(alarms.map((a) => [a.wave, a.n])))
   snapshot.overdue = overdue
+  snapshot.after = after[0] ?? null
   snapshot.nextDeadlineMs = timers[0]?.deadlineMs ?? null
   snapshot.nextNotBeforeMs = timers[0]?.notBeforeMs ?? null
   snapshot.targets = new Map(targets.map((t) => [t.digest, { ref: { id: t.id, digest: t.digest } as ReleaseRef, manifest: t.manifest, available: t.state === 'available' }]))
-  snapshot.candidates = await gatherCandidates(ctx, row, snapshot)
+  snapshot.candidates = await gatherCandidates(ctx, row, snapshot, pass)
   if (snapshot.back) snapshot.targets = await gatherTargets(ctx, snapshot.candidates.flatMap((c) => (c.to === null ? [] : [c.to.digest])))
   return snapshot
 }
@@ -58,8 +64,8 @@ export const gatingAlarms = (ctx: Ctx, rolloutIds: readonly string[]) =>
   ctx.db.orm
     .select({ rolloutId: deployment.rolloutId, wave: deployment.wave, n: sql<number>`count(*)` })
     .from(alarm)
-    .innerJoin(deployment, eq(deployment.siteId, alarm.siteId))
-    .where(and(eq(alarm.gating, true), isNull(alarm.clearedMs), inArray(deployment.rolloutId, [...rolloutIds]), sql`${deployment.attempt} > 0`))
+    .crossJoin(deployment) // in SQLite this fixes the order: alarms first
+    .where(sql`gating = 1 AND cleared_ms IS NULL AND ${deployment.siteId} = ${alarm.siteId} AND ${inArray(deployment.rolloutId, [...rolloutIds])} AND ${deployment.attempt} > 0`)
     .groupBy(deployment.rolloutId, deployment.wave)
 
 type Draft = { -readonly [K in keyof RolloutSnapshot]: RolloutSnapshot[K] }
@@ -81,7 +87,7 @@ export function assemble(row: RolloutRow, waves: readonly WaveRow[], counters: r
   return {
     id: row.id, version: row.version, name: row.name, state: row.state, policy: row.policy, pauses: row.pauses, abortMode: row.abortMode,
     back: 'previousOf' in row.target, priority: row.priority, createdMs: row.createdMs, startAtMs: row.startAtMs, startedMs: row.startedMs,
-    parkedUntilMs: row.parkedUntilMs, wakeMs: row.wakeMs,
+    parkedUntilMs: row.parkedUntilMs, wakeMs: row.wakeMs, after: null,
     waves: waves.map((w): WaveFacts => ({
       ordinal: w.ordinal, policy: w.policy, state: w.state, tally: tallies.get(w.ordinal) ?? emptyTally(), lastSuccessMs: w.lastSuccessMs, approvedBy: w.approvedBy,
       gatingAlarms: alarms.get(w.ordinal) ?? 0, failuresAcknowledged: w.failuresAcknowledged, executedAcknowledged: w.executedAcknowledged,
@@ -92,62 +98,67 @@ export function assemble(row: RolloutRow, waves: readonly WaveRow[], counters: r
 }
 
 /** Only rows that could be granted, parked or skipped now: none while nothing may start or no place is free. */
-async function gatherCandidates(ctx: Ctx, row: RolloutRow, snapshot: RolloutSnapshot): Promise<Candidate[]> {
+async function gatherCandidates(ctx: Ctx, row: RolloutRow, snapshot: RolloutSnapshot, pass: number): Promise<Candidate[]> {
   if ((snapshot.state !== 'running' && snapshot.state !== 'completed') || snapshot.pauses.length > 0) return []
   const open = snapshot.waves.filter((w) => w.state !== 'waiting')
   const places = placesOf(snapshot) - placesTaken(snapshot)
   if (places <= 0 || open.length === 0) return []
   const saturated = [...snapshot.inFlightByGroup].filter(([grp, n]) => n >= groupPlacesOf(snapshot, grp)).map(([grp]) => grp)
-  const rows = await ctx.db.orm
+  const most = Math.min(places + slackAt(pass), limits.stepsPerTickMax)
+  const startable = sql.join([sql`rollout_id = ${row.id} AND ${inArray(sql`wave`, open.map((w) => w.ordinal))} AND not_before_ms <= ${ctx.nowMs}`, ...(saturated.length === 0 ? [] : [notInArray(sql`grp`, saturated)])], sql` AND `)
+  const [pending, returned] = await ctx.db.orm.batch([
+    // left to itself the database reads all that are pending and sorts them
+    candidateRows(ctx, sql`deployment.rollout_id = ${row.id} AND deployment.site_id IN (SELECT site_id FROM deployment INDEXED BY deployment_pending WHERE ${startable} AND state = 'pending' ORDER BY wave, place LIMIT ${most})`, most),
+    candidateRows(ctx, sql`${startable} AND deployment.state = 'parked' AND presence = 'online'`, most),
+  ])
+  const rows = [...pending, ...returned].sort((a, b) => a.wave - b.wave || a.place - b.place).slice(0, most)
+  const rivals = await gatherRivals(ctx, row.id, rows.map((r) => r.siteId))
+  const updates = await gatherAgentUpdates(ctx, row.id, rows.map((r) => ({ site: r.site, target: snapshot.targets.get(r.to?.digest ?? '') })))
+  return rows.map((r) => asCandidate(row, r, rivals.get(r.siteId) ?? [], updates.get(r.siteId) ?? null))
+}
+
+/** Deployments with their sites, first waves and places first. */
+const candidateRows = (ctx: Ctx, which: SQL, most: number) =>
+  ctx.db.orm
     .select({ siteId: deployment.siteId, wave: deployment.wave, place: deployment.place, grp: deployment.grp, state: deployment.state, attempt: deployment.attempt, notBeforeMs: deployment.notBeforeMs, from: deployment.from, to: deployment.to, site: siteFactsColumns })
     .from(deployment)
     .innerJoin(site, eq(site.id, deployment.siteId))
-    .where(
-      and(
-        eq(deployment.rolloutId, row.id),
-        inArray(deployment.wave, open.map((w) => w.ordinal)),
-        sql`(${deployment.state} = 'pending' OR (${deployment.state} = 'parked' AND ${site.presence} = 'online'))`,
-        sql`${deployment.notBeforeMs} <= ${ctx.nowMs}`,
-        saturated.length === 0 ? undefined : notInArray(deployment.grp, saturated),
-      ),
-    )
+    .where(which)
     .orderBy(asc(deployment.wave), asc(deployment.place))
-    .limit(Math.min(places + slack, limits.stepsPerTickMax))
-  const rivals = await gatherRivals(ctx, row.id, rows.map((r) => r.siteId))
-  return rows.map((r) => asCandidate(row, r, rivals.get(r.siteId) ?? []))
-}
+    .limit(most)
 
 /** The row of a deployment and its site as a candidate. In a return, `from` is what the site must still run. */
 export function asCandidate(
   row: Pick<RolloutRow, 'target'>,
   d: { siteId: string; wave: number; place: number; grp: string; state: DeploymentState; attempt: number; notBeforeMs: number; from: ReleaseRef | null; to: ReleaseRef | null; site: SiteFacts },
   rivals: readonly Rival[],
+  agentUpdate: AgentUpdate | null,
 ): Candidate {
   const { from, ...rest } = d
-  return { ...rest, state: d.state === 'parked' ? 'parked' : 'pending', returnsFrom: 'previousOf' in row.target ? from : null, rivals }
+  return { ...rest, state: d.state === 'parked' ? 'parked' : 'pending', returnsFrom: 'previousOf' in row.target ? from : null, rivals, agentUpdate }
 }
 
 /** Other rollouts' claims on these sites that are in flight, or that could start there too. */
 export async function gatherRivals(ctx: Ctx, rolloutId: string, siteIds: readonly string[]): Promise<Map<string, Rival[]>> {
   const found = new Map<string, Rival[]>()
   if (siteIds.length === 0) return found
-  const rows = await ctx.db.orm.all<{ site_id: string; id: string; name: string; priority: number; created_ms: number; in_flight: number }>(sql`
-    SELECT d.site_id, r.id, r.name, r.priority, r.created_ms, d.state <> 'pending' AS in_flight
-    FROM deployment d JOIN rollout r ON r.id = d.rollout_id
+  const rows = await ctx.db.orm.all<{ site_id: string; id: string; name: string; priority: number; created_ms: number; in_flight: number; protocol_min: number }>(sql`
+    SELECT d.site_id, r.id, r.name, r.priority, r.created_ms, d.state <> 'pending' AS in_flight, coalesce(x.manifest->>'protocolMin', 1) AS protocol_min
+    FROM deployment d JOIN rollout r ON r.id = d.rollout_id LEFT JOIN release x ON x.digest = d.to_release->>'digest'
     WHERE d.site_id IN (SELECT value FROM json_each(${JSON.stringify(siteIds)})) AND d.rollout_id <> ${rolloutId}
       AND (d.state IN ('granted', 'running', 'needs-hands') OR (d.state = 'pending' AND r.state IN ('running', 'completed')))`)
   for (const r of rows) {
     const list = found.get(r.site_id) ?? []
-    list.push({ rolloutId: r.id, name: r.name, priority: r.priority, createdMs: r.created_ms, inFlight: r.in_flight === 1 })
+    list.push({ rolloutId: r.id, name: r.name, priority: r.priority, createdMs: r.created_ms, inFlight: r.in_flight === 1, protocolMin: r.protocol_min })
     found.set(r.site_id, list)
   }
   return found
 }
 
-/** Manifests of releases by digest. */
+/** Manifests of releases by digest, of those whose objects are kept. */
 export async function gatherTargets(ctx: Ctx, digests: readonly string[]): Promise<Map<string, TargetFacts>> {
   const unique = [...new Set(digests)]
   if (unique.length === 0) return new Map()
-  const rows = await ctx.db.orm.select({ id: release.id, digest: release.digest, manifest: release.manifest, state: release.state }).from(release).where(inArray(release.digest, unique))
+  const rows = await ctx.db.orm.select({ id: release.id, digest: release.digest, manifest: release.manifest, state: release.state }).from(release).where(sql`${inArray(release.digest, unique)} AND ${release.collectedMs} IS NULL`)
   return new Map(rows.map((t) => [t.digest, { ref: { id: t.id, digest: t.digest } as ReleaseRef, manifest: t.manifest, available: t.state === 'available' }]))
 }

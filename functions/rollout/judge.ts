@@ -1,6 +1,7 @@
 import type { ReleaseRef } from '../../protocol/ids.ts'
 import { amountDown, isBarrier } from '../../protocol/policy.ts'
-import { inFlightStates, outsideStates } from '../../protocol/states.ts'
+import { inFlightStates, outsideStates, type RolloutState } from '../../protocol/states.ts'
+import { controllerProtocols, protocolsOf, standingOf } from '../../protocol/protocol-versions.ts'
 import { checkUpgradePath } from '../../protocol/upgrade-path.ts'
 import { startBlocker } from './schedule.ts'
 import { executedIn, failuresIn, membersIn, sumOf, type Candidate, type Rival, type RolloutSnapshot, type SiteFacts, type TargetFacts, type WaveFacts } from './snapshot.ts'
@@ -12,7 +13,7 @@ import { executedIn, failuresIn, membersIn, sumOf, type Candidate, type Rival, t
 export type Hindrance = { code: HindranceCode; text: string; untilMs: number | null; by: string | null }
 export type HindranceCode =
   | 'scheduled' | 'paused' | 'aborted' | 'superseded' | 'wave' | 'retry-wait'
-  | 'removed' | 'not-enrolled' | 'already-there' | 'moved-on' | 'no-path' | 'architecture' | 'protocol' | 'release'
+  | 'removed' | 'not-enrolled' | 'already-there' | 'moved-on' | 'no-path' | 'architecture' | 'protocol' | 'release' | 'agents-first' | 'agent' | 'no-common-protocol'
   | 'busy' | 'offline' | 'presence' | 'freeze' | 'window' | 'group' | 'parallel'
   | 'unstarted' | 'threshold' | 'no-success' | 'alarm' | 'in-flight' | 'soak' | 'approval'
 
@@ -22,6 +23,9 @@ const hindrance = (code: HindranceCode, text: string, ends: { untilMs?: number |
 export const placesOf = (snapshot: RolloutSnapshot): number => amountDown(snapshot.policy.maxParallel, snapshot.waves.reduce((sum, wave) => sum + membersIn(wave.tally), 0))
 export const groupPlacesOf = (snapshot: RolloutSnapshot, grp: string): number =>
   snapshot.policy.groupBy === null ? Number.POSITIVE_INFINITY : amountDown(snapshot.policy.groupBy.maxParallel, snapshot.membersByGroup.get(grp) ?? 0)
+
+/** Why a site is skipped, with what would help where something would. */
+export const skipReason = ({ text, by }: Hindrance): string => (by === null ? text : `${text}; it takes ${by}`)
 
 /** What a site lacks to take a release, for good: the same answer whenever it is asked, until the site or the release changes. */
 export function fitness(site: SiteFacts, to: ReleaseRef | null, target: TargetFacts | undefined, returnsFrom: ReleaseRef | null): Hindrance | null {
@@ -34,10 +38,22 @@ export function fitness(site: SiteFacts, to: ReleaseRef | null, target: TargetFa
   if (manifest.architectures !== undefined && site.architecture !== null && !manifest.architectures.includes(site.architecture)) {
     return hindrance('architecture', `${to.id} is for ${manifest.architectures.join(', ')}, the site is ${site.architecture}`)
   }
-  if (site.protocolMax !== null && site.protocolMax < manifest.protocolMin) return hindrance('protocol', `${to.id} needs an agent of protocol ${manifest.protocolMin}, the site has ${site.protocolMax}`)
+  if (needsNewerAgent(site, manifest)) return hindrance('protocol', `${to.id} needs an agent of protocol ${manifest.protocolMin}, the site has ${site.protocolMax}`, { by: `a release that brings one and that ${site.running === null ? 'a site that runs nothing' : site.running.id} may go to, or an agent installed by hand` })
   if (returnsFrom !== null) return null
   const path = checkUpgradePath(site.running?.id ?? null, manifest)
   return path.ok ? null : hindrance('no-path', path.refusal.detail)
+}
+
+/** Whether a site's agent is too old for a release. An agent that has never said hello may be new enough. */
+export const needsNewerAgent = (site: Pick<SiteFacts, 'protocolMax'>, release: { protocolMin: number }): boolean => site.protocolMax !== null && site.protocolMax < release.protocolMin
+
+/** A site whose agent has no protocol version in common with this controller is told nothing: it could misunderstand. */
+function standingHindrance(site: SiteFacts): Hindrance | null {
+  const agent = protocolsOf(site)
+  const standing = agent === null ? 'ok' : standingOf(agent, controllerProtocols)
+  if (agent === null || standing === 'ok') return null
+  const text = `its agent is ${standing === 'too-new' ? 'too new' : 'too old'}: it speaks protocol ${agent.min} to ${agent.max}, this controller ${controllerProtocols.min} to ${controllerProtocols.max}`
+  return hindrance('no-common-protocol', text, { by: standing === 'too-new' ? "a newer controller, then the site's next hello" : "another agent, installed by hand, and its hello" })
 }
 
 /** Whether another rollout's deployment goes first at the same site: in flight, or by priority, then age, then id. */
@@ -49,22 +65,31 @@ export function precedes(rival: Rival, own: { priority: number; createdMs: numbe
 /** Why this site cannot start now, apart from the rollout's own state and the places left: first what is for good, then what passes. */
 export function siteHindrances(snapshot: RolloutSnapshot, candidate: Candidate, nowMs: number): Hindrance[] {
   const { site } = candidate
-  const rival = candidate.rivals.find((r) => r.inFlight) ?? candidate.rivals.find((r) => precedes(r, snapshot))
+  // a rival that waits for a newer agent does not go first: it may be this rollout that brings it
+  const rival = candidate.rivals.find((r) => r.inFlight) ?? candidate.rivals.find((r) => precedes(r, snapshot) && !needsNewerAgent(site, r))
   // while another rollout changes the site, nothing else about it can be judged
   if (rival?.inFlight === true) return [hindrance('busy', `is being changed by rollout ${rival.name} (${rival.rolloutId})`, { by: `rollout ${rival.rolloutId}` })]
   const target = candidate.to === null ? undefined : snapshot.targets.get(candidate.to.digest)
   const unfit = fitness(site, candidate.to, target, candidate.returnsFrom)
-  if (unfit !== null) return [unfit]
+  const { agentUpdate } = candidate
+  if (unfit !== null && (unfit.code !== 'protocol' || agentUpdate === null)) return [unfit]
+  const apart = standingHindrance(site)
+  if (apart !== null) return [apart]
   const found: Hindrance[] = []
   if (candidate.notBeforeMs > nowMs && candidate.attempt > 0) found.push(hindrance('retry-wait', 'waits before the next attempt', { untilMs: candidate.notBeforeMs }))
   if (rival !== undefined) found.push(hindrance('busy', `goes first through rollout ${rival.name} (${rival.rolloutId})`, { by: `rollout ${rival.rolloutId}` }))
   if (site.state === 'claimed') found.push(hindrance('not-enrolled', 'no agent has enrolled yet', { by: 'the site, when its agent enrols' }))
   else if (site.presence === 'offline') found.push(hindrance('offline', 'the site is offline; it catches up when it is back', { by: 'the site, when it connects' }))
   else if (site.presence === 'unknown') found.push(hindrance('presence', 'it is not known whether the site is connected', { by: "the site's next hello" }))
+  if (unfit !== null && agentUpdate !== null) found.push(hindrance('agent', `${unfit.text}; ${agentUpdate.release} brings one, by rollout ${agentUpdate.name} (${agentUpdate.rolloutId})`, { by: `rollout ${agentUpdate.rolloutId}, then the site's next hello` }))
   const start = startBlocker(site, snapshot.policy, nowMs)
   if (start !== null) found.push(hindrance(start.code, start.text, { untilMs: start.untilMs }))
   return found
 }
+
+/** Whether the rollout that brings agents has not ended yet. */
+export const waitsForAgents = ({ after }: Pick<RolloutSnapshot, 'after'>): boolean => after !== null && !overStates.has(after.state)
+const overStates: ReadonlySet<RolloutState> = new Set<RolloutState>(['completed', 'aborted', 'superseded'])
 
 /** Why no site of this rollout may start now, whatever site it is. */
 export function rolloutHindrances(snapshot: RolloutSnapshot, nowMs: number): Hindrance[] {
@@ -72,7 +97,9 @@ export function rolloutHindrances(snapshot: RolloutSnapshot, nowMs: number): Hin
     case 'superseded': return [hindrance('superseded', 'the rollout was superseded by another')]
     case 'aborting':
     case 'aborted': return [hindrance('aborted', 'the rollout was aborted')]
-    case 'scheduled': return [hindrance('scheduled', 'the rollout has not started yet', { untilMs: Math.max(snapshot.startAtMs ?? nowMs, nowMs) })]
+    case 'scheduled':
+      if (waitsForAgents(snapshot)) return [hindrance('agents-first', `sites that need a newer agent get it first, by rollout ${snapshot.after!.name} (${snapshot.after!.rolloutId}), which is ${snapshot.after!.state}`, { by: `rollout ${snapshot.after!.rolloutId}` })]
+      return [hindrance('scheduled', 'the rollout has not started yet', { untilMs: Math.max(snapshot.startAtMs ?? nowMs, nowMs) })]
     case 'running':
     case 'completed':
       return snapshot.pauses.map((pause) => hindrance('paused', `the rollout is paused (${pause.reason}): ${pause.detail}`, { by: 'a person (murmur rollout resume)' }))

@@ -11,7 +11,8 @@ import type { Ctx } from '../context.ts'
 import { assignWaves, type Placement } from './assign-waves.ts'
 import { loadRollout } from './change.ts'
 import { gatherTargets, siteFactsColumns } from './gather.ts'
-import { fitness } from './judge.ts'
+import { fitness, skipReason } from './judge.ts'
+import { planAgentsFirst } from './plan-agents-first.ts'
 import { cronFault } from './schedule.ts'
 import type { SiteFacts, TargetFacts } from './snapshot.ts'
 
@@ -30,6 +31,8 @@ export type Prepared = {
   waves: readonly WavePolicy[]
   placements: readonly Placement[]
   skipped: readonly { siteId: string; why: string }[]
+  /** Rollouts that bring the agents which this one needs, each to be ended before the next begins. */
+  agentsFirst: readonly Prepared[]
 }
 
 /**
@@ -43,14 +46,31 @@ export async function prepareRollout(ctx: Ctx, request: RolloutRequest): Promise
   if (chosen.length === 0) throw new FleetError('unprocessable', 'the selector selects no site; an empty selector selects nothing (say all: true for every site)', { reason: 'selects-nothing' })
   const { selected, release: target, targets } = 'release' in request.target ? await forRelease(ctx, request.target.release, chosen) : await forReturn(ctx, request.target.previousOf, chosen)
 
-  const skipped: { siteId: string; why: string }[] = []
-  const members = []
-  for (const { site: s, to, returnsFrom, moving } of selected.values()) {
-    const unfit = moving ? null : fitness(s, to, to === null ? undefined : targets.get(to.digest), returnsFrom)
-    if (unfit !== null) skipped.push({ siteId: s.id, why: unfit.text })
-    else members.push({ siteId: s.id, labels: s.labels, lot: lotOf(`${JSON.stringify(request.target)}/${s.id}`) })
-  }
-  return { request, release: target, targets, selected, skipped, ...assignWaves(members, request.policy) }
+  const unfit = new Map([...selected.values()].flatMap(({ site: s, to, returnsFrom, moving }) => {
+    const hindrance = moving ? null : fitness(s, to, to === null ? undefined : targets.get(to.digest), returnsFrom)
+    return hindrance === null ? [] : [[s.id, hindrance]]
+  }))
+  const outdated = [...selected.values()].filter(({ site: s }) => unfit.get(s.id)?.code === 'protocol').map(({ site: s }) => s)
+  const steps = target === null ? new Map<string, TargetFacts>() : await planAgentsFirst(ctx, targets.get(target.digest)!, outdated)
+
+  const skipped = [...unfit].filter(([siteId]) => !steps.has(siteId)).map(([siteId, hindrance]) => ({ siteId, why: skipReason(hindrance) }))
+  const members = [...selected.values()].map(({ site: s }) => s).filter((s) => !unfit.has(s.id) || steps.has(s.id))
+  return { request, release: target, targets, selected, skipped, ...placed(members, request), agentsFirst: agentsFirst(request, members, steps) }
+}
+
+const placed = (members: readonly ChosenSite[], request: RolloutRequest): Pick<Prepared, 'waves' | 'placements'> =>
+  assignWaves(members.map((s) => ({ siteId: s.id, labels: s.labels, lot: lotOf(`${JSON.stringify(request.target)}/${s.id}`) })), request.policy)
+
+/** A rollout for each release that brings agents, to the sites that it brings them to, under the same policy. */
+function agentsFirst(request: RolloutRequest, members: readonly ChosenSite[], steps: ReadonlyMap<string, TargetFacts>): Prepared[] {
+  return [...new Set(steps.values())].map((step): Prepared => {
+    const sites = members.filter((s) => steps.get(s.id) === step)
+    const own: RolloutRequest = {
+      name: `${request.name.slice(0, 180)}: agents first`, target: { release: step.ref.id }, selector: { sites: sites.map((s) => s.id) }, policy: { ...request.policy, joiners: 'exclude' }, replaces: [],
+    }
+    const selected = new Map(sites.map((s) => [s.id, { site: s, to: step.ref, returnsFrom: null, moving: false }]))
+    return { request: own, release: step.ref, targets: new Map([[step.ref.digest, step]]), selected, skipped: [], ...placed(sites, own), agentsFirst: [] }
+  })
 }
 
 function checkPolicy(request: RolloutRequest): void {

@@ -30,14 +30,18 @@ export type SiteFacts = StartRules & {
   presence: Presence
   running: ReleaseRef | null
   architecture: string | null
+  protocolMin: number | null
   protocolMax: number | null
 }
 
 /** What of a target release decides whether a site may take it. */
 export type TargetFacts = { ref: ReleaseRef; manifest: Manifest; available: boolean }
 
-/** Another rollout's claim on the same site. */
-export type Rival = { rolloutId: string; name: string; priority: number; createdMs: number; inFlight: boolean }
+/** Another rollout's claim on the same site. `protocolMin`: what the release needs that it would take the site to. */
+export type Rival = { rolloutId: string; name: string; priority: number; createdMs: number; inFlight: boolean; protocolMin: number }
+
+/** A rollout that has not ended at a site, to a release that brings an agent as new as another release needs. */
+export type AgentUpdate = { rolloutId: string; name: string; release: string }
 
 /** A deployment that has not started, with all that its start depends on. */
 export type Candidate = {
@@ -53,6 +57,8 @@ export type Candidate = {
   returnsFrom: ReleaseRef | null
   site: SiteFacts
   rivals: readonly Rival[]
+  /** What brings the agent that `to` needs, where the site's own is too old for it. */
+  agentUpdate: AgentUpdate | null
 }
 
 /** Everything a decision about one rollout is made from: read in at most two round trips, bounded however large the fleet. */
@@ -71,6 +77,8 @@ export type RolloutSnapshot = {
   startedMs: number | null
   parkedUntilMs: number | null
   wakeMs: number | null
+  /** The rollout that goes first, because it brings agents that this one needs. */
+  after: { rolloutId: string; name: string; state: RolloutState } | null
   waves: readonly WaveFacts[]
   /** Skipped when the waves were decided; in no wave. */
   outside: Tally

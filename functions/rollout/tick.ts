@@ -4,13 +4,13 @@ import { rollout } from '../../db/schema/rollout.ts'
 import { limits } from '../../protocol/limits.ts'
 import type { Ctx } from '../context.ts'
 import { dispatchDirectives } from '../directive/dispatch.ts'
-import { advanceRollout } from './advance.ts'
+import { advanceRollout, newAllowance } from './advance.ts'
 
 /** After so long without a hello, a site whose presence is unknown counts as offline. */
 const presenceGraceMs = 5 * 60_000
 
 /**
- * The schedule's part: advances the rollouts whose time has come, at most `rolloutsPerTickMax`, and sends what they decided. Everything else is
+ * The schedule's part: advances the rollouts whose time has come, at most `rolloutsPerTickMax` in `advancePassesMax` passes, and sends what they decided. Everything else is
  * driven by reports. Two ticks at once, or one killed half-way, change nothing twice: advance is guarded (F48).
  * Reads one index entry when nothing is due.
  */
@@ -20,10 +20,12 @@ export async function tickRollouts(ctx: Ctx): Promise<{ advanced: number }> {
     { sql: `DELETE FROM directive WHERE expires_ms < ?`, args: [ctx.nowMs - limits.commandLifeMs] },
   ])
   const due = await ctx.db.orm.select({ id: rollout.id }).from(rollout).where(and(isNotNull(rollout.wakeMs), lte(rollout.wakeMs, ctx.nowMs))).orderBy(asc(rollout.wakeMs)).limit(limits.rolloutsPerTickMax)
+  const allowance = newAllowance()
   let advanced = 0
   for (const { id } of due) {
+    if (allowance.passes <= 0) break
     try {
-      await advanceRollout(ctx, id)
+      await advanceRollout(ctx, id, allowance)
       advanced++
     } catch (error) {
       // somebody else is advancing it, or it alone is broken: the others go on

@@ -44,7 +44,7 @@ function asView(ctx: Ctx, row: RolloutRow, snapshot: RolloutSnapshot, openedMs: 
   const whole = addTallies([...snapshot.waves.map((w) => w.tally), snapshot.outside])
   return {
     id: row.id as RolloutId, name: row.name, target: row.target, selector: row.selector, policy: row.policy, state: row.state, pauses: row.pauses,
-    members: row.members, counts: countsOf(whole),
+    after: row.afterRollout, members: row.members, counts: countsOf(whole),
     waves: snapshot.waves.map((w, i): WaveView => {
       const next = snapshot.waves[i + 1]
       const gates = w.state !== 'waiting' && next?.state === 'waiting' ? openingHindrances(w, snapshot.policy.alarmGate, ctx.nowMs) : []

@@ -15,7 +15,7 @@ type Contract = typeof siteContracts.createSite
 /** What a site is before any agent has said anything. */
 const unheard = {
   state: 'claimed', publicKey: null, presence: 'unknown', connectionId: null, bootId: null, helloSeq: 0, lastSeenMs: null,
-  agentVersion: null, architecture: null, protocolMax: null, clockTrusted: null, running: null, previous: null, runningSeq: 0, staged: null, attempt: null,
+  agentVersion: null, architecture: null, protocolMin: null, protocolMax: null, clockTrusted: null, running: null, previous: null, runningSeq: 0, staged: null, attempt: null,
   nodes: [], inventory: {}, inventorySeq: 0, held: null, desired: null, desiredDeployment: null,
 } satisfies Partial<SiteRow>
 

@@ -9,6 +9,7 @@ import type { BodyOf } from '../../protocol/http/contract.ts'
 import { recordEvents } from '../audit/record.ts'
 import { hashSecret } from '../auth/secret.ts'
 import type { Ctx } from '../context.ts'
+import { loadEpoch, nextIncarnation } from '../restore/epoch.ts'
 import { siteJoined } from '../rollout/join.ts'
 import { enrolmentOf } from './enrolment.ts'
 
@@ -34,8 +35,9 @@ export async function enrol(ctx: Ctx, request: Request): Promise<Enrolment> {
   const agent: Ctx = { ...ctx, actor: { name: `site:${id}`, role: 'agent' } }
   if (again) return enrolmentOf(agent, id, row.incarnation)
   // the broker first: if it fails, the claim is still good
-  const enrolment = await enrolmentOf(agent, id, row.incarnation + 1)
-  await bindKey(agent, row, request, unused, used)
+  const incarnation = nextIncarnation(row.incarnation, await loadEpoch(ctx))
+  const enrolment = await enrolmentOf(agent, id, incarnation)
+  await bindKey(agent, row, request, { incarnation, unused, used })
   await siteJoined(agent, id)
   return enrolment
 }
@@ -45,9 +47,9 @@ async function checkProof(ctx: Ctx, { site: id, claim, publicKey, proof }: Reque
 }
 
 /** What the new agent says counts from its first report on: the sequence numbers of the one before mean nothing. */
-async function bindKey(ctx: Ctx, row: SiteRow, request: Request, unused: string, used: string): Promise<void> {
+async function bindKey(ctx: Ctx, row: SiteRow, request: Request, { incarnation, unused, used }: { incarnation: number; unused: string; used: string }): Promise<void> {
   const bound = {
-    state: 'enrolled' as const, incarnation: row.incarnation + 1, publicKey: request.publicKey, claimHash: used, agentVersion: request.agentVersion,
+    state: 'enrolled' as const, incarnation, publicKey: request.publicKey, claimHash: used, agentVersion: request.agentVersion,
     presence: 'unknown' as const, connectionId: null, bootId: null, held: null, staged: null, helloSeq: 0, runningSeq: 0, inventorySeq: 0,
     // what the agent before ran may be gone with its machine: the first hello says
     running: null, previous: null, attempt: null, nodes: [],

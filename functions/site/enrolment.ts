@@ -13,14 +13,20 @@ export async function enrolmentOf(ctx: Ctx, site: SiteId, incarnation: number): 
   const { fleet } = ctx.config
   const reportKey = toBase64(await deriveReportKey(ctx.crypto, ctx.keys.ingestSecret(), fleet, site, incarnation))
   const broker = await ctx.broker.admit(site, incarnation).catch((cause: unknown) => {
-    throw new FleetError('unavailable', 'the broker did not answer; enrol again', { reason: 'broker', cause })
+    throw cause instanceof FleetError ? cause : new FleetError('unavailable', 'the broker did not answer; enrol again', { reason: 'broker', cause })
   })
   return { fleet, site, incarnation, trust: envelope, reportKey, broker }
 }
 
-/** The enrolment again, for the agent whose signature the request carries. */
-export async function renewEnrolment(ctx: Ctx): Promise<Enrolment> {
+/** The site and incarnation of the agent whose signature the request carries. */
+export async function askingSite(ctx: Ctx): Promise<{ site: SiteId; incarnation: number }> {
   const site = SiteId.parse(ctx.actor.name.slice('site:'.length))
   const { incarnation } = await loadSite(ctx, site)
+  return { site, incarnation }
+}
+
+/** The enrolment again, for the agent that asks. */
+export async function renewEnrolment(ctx: Ctx): Promise<Enrolment> {
+  const { site, incarnation } = await askingSite(ctx)
   return enrolmentOf(ctx, site, incarnation)
 }

@@ -1,4 +1,5 @@
 import type { Handlers } from '../http/handler.ts'
+import { certify } from './certify.ts'
 import { claimSite } from './claim.ts'
 import { createSite } from './create.ts'
 import { enrol } from './enrol.ts'
@@ -17,4 +18,5 @@ export const siteRoutes = {
   claimSite: (ctx, { params }) => claimSite(ctx, params.site),
   enrol: (ctx, { body }) => enrol(ctx, body),
   renewEnrolment: (ctx) => renewEnrolment(ctx),
+  certify: (ctx, { body }) => certify(ctx, body.request),
 } satisfies Partial<Handlers>

@@ -1,14 +1,20 @@
 import type { SiteRow } from '../../db/schema/fleet.ts'
 import { at, atOrNull } from '../../protocol/http/contract.ts'
 import type { SiteView } from '../../protocol/http/sites.ts'
+import { controllerProtocols, protocolsOf, standingOf } from '../../protocol/protocol-versions.ts'
 import type { SiteId } from '../../protocol/ids.ts'
+
+function protocolOf(row: SiteRow): SiteView['agentProtocol'] {
+  const range = protocolsOf(row)
+  return range === null ? null : { ...range, standing: standingOf(range, controllerProtocols) }
+}
 
 /** A site as the API shows it: nothing of its keys and claims. */
 export const viewSite = (row: SiteRow): SiteView => ({
   id: row.id as SiteId,
   labels: row.labels, timeZone: row.timeZone, windows: row.windows, freezes: row.freezes,
   state: row.state, presence: row.presence, incarnation: row.incarnation,
-  agentVersion: row.agentVersion, architecture: row.architecture, clockTrusted: row.clockTrusted,
+  agentVersion: row.agentVersion, agentProtocol: protocolOf(row), architecture: row.architecture, clockTrusted: row.clockTrusted,
   running: row.running, previous: row.previous, desired: row.desired, staged: row.staged, held: row.held, attempt: row.attempt, nodes: row.nodes,
   lastSeenAt: atOrNull(row.lastSeenMs), createdAt: at(row.createdMs), version: row.version,
 })

@@ -27,6 +27,8 @@ export type WaveView = z.infer<typeof WaveView>
 export const RolloutView = z.object({
   id: RolloutId, name: z.string(), target: RolloutTarget, selector: Selector, policy: RolloutPolicy, state: z.enum(rolloutStates),
   pauses: z.array(z.object({ reason: z.enum(pauseReasons), detail: z.string() })),
+  /** The rollout that brings the agents which this one needs, and that it does not start before the end of. */
+  after: RolloutId.nullable().default(null),
   members: z.int(), counts: Counts, waves: z.array(WaveView),
   abort: z.object({ mode: z.enum(abortModes), inFlight: z.int(), acknowledged: z.int() }).nullable(),
   /** Sites that were offline at their turn and may still catch up until then. */
@@ -51,6 +53,8 @@ export const RolloutPlan = z.object({
   skipped: z.array(z.object({ site: SiteId, why: z.string() })),
   /** Members that would not start now, and why. */
   blocked: z.array(z.object({ site: SiteId, blockers: z.array(Blocker) })),
+  /** Rollouts that would be created with this one and go first, because they bring agents that it needs. */
+  agentsFirst: z.array(z.object({ name: z.string(), release: z.string(), sites: z.array(SiteId) })).default([]),
   /** Components without a way back, and the sites that would get them. */
   cannotBeUndone: z.array(z.object({ release: z.string(), components: z.array(z.string()), sites: z.int() })),
   bytes: z.object({ perSiteMax: z.int(), total: z.int() }),

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { Position, ReleaseRef, RolloutId, SiteId } from '../ids.ts'
 import { Labels } from '../labels.ts'
 import { limits } from '../limits.ts'
+import { standings } from '../protocol-versions.ts'
 import { AttemptReport, NodeReport } from '../reports.ts'
 import { deploymentStates, presences, siteStates } from '../states.ts'
 import { Freeze, TimeZone, Window } from '../time.ts'
@@ -27,6 +28,8 @@ export const SiteView = z.object({
   /** Counts enrolments; 0 before the first. */
   incarnation: z.int(),
   agentVersion: z.string().nullable(),
+  /** The protocol versions it speaks, and how it stands to this controller: `too-old` and `too-new` have none in common with it and are told nothing. */
+  agentProtocol: z.object({ min: z.int(), max: z.int(), standing: z.enum(standings) }).nullable().default(null),
   architecture: z.string().nullable(),
   clockTrusted: z.boolean().nullable(),
   running: ReleaseRef.nullable(),

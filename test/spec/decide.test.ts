@@ -60,7 +60,7 @@ describe('sites flow inside a wave (I7)', () => {
 })
 
 describe('what keeps a site from starting', () => {
-  const rival = { rolloutId: 'ro_0', name: 'other', priority: 5, createdMs: 0, inFlight: false }
+  const rival = { rolloutId: 'ro_0', name: 'other', priority: 5, createdMs: 0, inFlight: false, protocolMin: 1 }
 
   test.each([
     ['skips what runs it already', { site: { running: wanted } }, ['skip a']],
@@ -239,7 +239,7 @@ describe('whatever the snapshot', () => {
     const some = Array.from({ length: upTo(40) }, (_, i) =>
       candidateOf(`s${i}`, {
         wave: upTo(waves.length - 1), place: i, grp: one(groups), state: chance() < 0.2 ? 'parked' : 'pending', attempt: upTo(2), notBeforeMs: chance() < 0.1 ? nowMs + 1 : 0,
-        rivals: chance() < 0.2 ? [{ rolloutId: 'ro_0', name: 'r', priority: upTo(2) - 1, createdMs: upTo(2000), inFlight: chance() < 0.5 }] : [],
+        rivals: chance() < 0.2 ? [{ rolloutId: 'ro_0', name: 'r', priority: upTo(2) - 1, createdMs: upTo(2000), inFlight: chance() < 0.5, protocolMin: 1 + upTo(2) }] : [],
         site: { presence: one(presences), running: one([running, running, wanted, null]), state: one(['enrolled', 'enrolled', 'enrolled', 'claimed', 'removed'] as const) },
       }))
     return snapshotOf({

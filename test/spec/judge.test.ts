@@ -93,7 +93,7 @@ describe('fitness', () => {
 
 describe('rivals for one site (I14)', () => {
   const own = { id: 'ro_5', priority: 0, createdMs: 1000 }
-  const rival = (changes: Partial<Rival>): Rival => ({ rolloutId: 'ro_9', name: 'other', priority: 0, createdMs: 2000, inFlight: false, ...changes })
+  const rival = (changes: Partial<Rival>): Rival => ({ rolloutId: 'ro_9', name: 'other', priority: 0, createdMs: 2000, inFlight: false, protocolMin: 1, ...changes })
 
   test.each([
     ['in flight, whatever its rank', { inFlight: true, priority: -5 }, true],
@@ -115,7 +115,7 @@ describe('rivals for one site (I14)', () => {
 
 describe('why a site cannot start now', () => {
   const codes = (candidate: Parameters<typeof candidateOf>[1], snapshot = snapshotOf()) => siteHindrances(snapshot, candidateOf('a', candidate), nowMs).map((h) => h.code)
-  const rival = { rolloutId: 'ro_0', name: 'other', priority: 5, createdMs: 0, inFlight: false }
+  const rival = { rolloutId: 'ro_0', name: 'other', priority: 5, createdMs: 0, inFlight: false, protocolMin: 1 }
 
   test.each([
     ['nothing', {}, []],

@@ -6,6 +6,7 @@ import { DeliveryIndex, irreversibleComponents, Manifest, NodePath, TreeListing,
 const digest = 'ab'.repeat(32)
 const tree = { digest, listingBytes: 10, size: 5, files: 1 }
 const component = (name = 'app', changes: Record<string, unknown> = {}) => ({ name, version: '1', config: { driver: 'files', target: `/opt/${name}` }, tree, ...changes })
+const agentConfig = { driver: 'agent', protocol: { min: 1, max: 2 } }
 const manifest = (changes: Record<string, unknown> = {}) => ({ v: 1, kind: 'release', name: 'shop', version: '1.0.0', createdAtMs: 0, components: [component()], ...changes })
 const faultOf = (value: unknown): string | null => {
   const parsed = Manifest.safeParse(value)
@@ -50,9 +51,17 @@ describe('a manifest', () => {
     ['a target that climbs', { components: [component('app', { config: { driver: 'files', target: '/opt/../etc' } })] }, 'absolute path'],
     ['the whole node as its target', { components: [component('app', { config: { driver: 'files', target: '/' } })] }, 'absolute path'],
     ['a size below nothing', { components: [component('app', { tree: { ...tree, size: -1 } })] }, 'size'],
+    ['an agent for agents that do not know how', { components: [component('agent', { config: agentConfig })] }, 'since protocol 2'],
+    ['two agents', { protocolMin: 2, components: [component('a', { config: agentConfig }), component('b', { config: agentConfig })] }, 'only one component'],
+    ['an agent on some nodes', { protocolMin: 2, components: [component('a', { config: agentConfig, personalities: ['worker'] })] }, 'no personalities'],
+    ['an agent that speaks nothing', { protocolMin: 2, components: [component('a', { config: { driver: 'agent', protocol: { min: 3, max: 2 } } })] }, 'above max'],
     ['a digest in capitals', { components: [component('app', { tree: { ...tree, digest: digest.toUpperCase() } })] }, 'hexadecimal'],
   ])('is refused with %s', (_, changes, words) => {
     expect(faultOf(manifest(changes))).toContain(words)
+  })
+
+  test('may bring the agent itself to sites whose agents know how', () => {
+    expect(faultOf(manifest({ protocolMin: 2, components: [component('agent', { config: agentConfig }), component('app')] }))).toBeNull()
   })
 
   test('targets that only begin alike do not clash', () => {

@@ -28,11 +28,11 @@ export function waveOf(ordinal: number, counts: Partial<Tally>, policy: Record<s
 }
 
 export const siteOf = (id: string, facts: Partial<SiteFacts> = {}): SiteFacts => ({
-  id, state: 'enrolled', presence: 'online', running, architecture: 'x86_64', protocolMax: 1, timeZone: 'UTC', windows: [], freezes: [], ...facts,
+  id, state: 'enrolled', presence: 'online', running, architecture: 'x86_64', protocolMin: 1, protocolMax: 1, timeZone: 'UTC', windows: [], freezes: [], ...facts,
 })
 
 export const candidateOf = (siteId: string, changes: Partial<Omit<Candidate, 'site'>> & { site?: Partial<SiteFacts> } = {}): Candidate => ({
-  siteId, wave: 0, place: 0, grp: '', state: 'pending', attempt: 0, notBeforeMs: 0, to: wanted, returnsFrom: null, rivals: [], ...changes, site: siteOf(siteId, changes.site),
+  siteId, wave: 0, place: 0, grp: '', state: 'pending', attempt: 0, notBeforeMs: 0, to: wanted, returnsFrom: null, rivals: [], agentUpdate: null, ...changes, site: siteOf(siteId, changes.site),
 })
 
 /** `count` candidates of one wave, in their places. */
@@ -45,7 +45,7 @@ export function snapshotOf({ policy = {}, groups = {}, ...draft }: Draft = {}): 
   const byGroup = (of: 'members' | 'inFlight') => new Map(Object.entries(groups).map(([grp, group]) => [grp, group[of]]))
   return {
     id: 'ro_1', version: 7, name: 'two', state: 'running', policy: RolloutPolicy.parse({ maxParallel: 100, ...policy }), pauses: [], abortMode: null, back: false, priority: 0, createdMs: 1000,
-    startAtMs: null, startedMs: nowMs - 1000, parkedUntilMs: nowMs + 86_400_000, wakeMs: null, waves: [waveOf(0, {})], outside: emptyTally(),
+    startAtMs: null, startedMs: nowMs - 1000, parkedUntilMs: nowMs + 86_400_000, wakeMs: null, after: null, waves: [waveOf(0, {})], outside: emptyTally(),
     inFlightByGroup: byGroup('inFlight'), membersByGroup: byGroup('members'), targets: new Map([[wanted.digest, targetOf(wanted)]]),
     candidates: [], overdue: [], nextDeadlineMs: null, nextNotBeforeMs: null, ...draft,
   }

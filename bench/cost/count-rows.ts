@@ -1,0 +1,62 @@
+import { createJobs } from '../../functions/jobs.ts'
+import type { ReportBody } from '../../protocol/reports.ts'
+import { startController, type Controller } from '../../test/support/controller.ts'
+import { addRelease, look, startRollout, tick } from '../../test/support/practice-fleet.ts'
+import type { PracticeSite } from '../../test/support/practice-site.ts'
+import { enrolOnline } from '../enrol-online.ts'
+import type { Meter, Rows } from './meter.ts'
+
+/** Rows at a fleet of `sites`: one minute with nothing to do, one goodbye with the hello after it, creating a rollout, and one deployment of it (the mean of those that were played). */
+export type RowCounts = { sites: number; idleMinute: Rows; reconnect: Rows; createRollout: Rows; deployment: Rows; played: number }
+
+const playedMax = 200
+
+/** A whole controller over a libSQL server, and sites that say what a real agent was seen to say: `phases` of its progress. */
+export async function countRows(meter: Meter, sites: number, phases: readonly string[]): Promise<RowCounts> {
+  const controller = await startController({ databaseUrl: meter.databaseUrl })
+  try {
+    const fleet = await enrolOnline(controller, Array.from({ length: sites }, (_, i) => `site-${String(i).padStart(5, '0')}`))
+    await runJobs(controller)
+    const idleMinute = await meter.measure(() => runJobs(controller))
+    const someone = [...fleet.values()].at(-1)!
+    const reconnect = await meter.measure(async () => {
+      await someone.disconnect()
+      await someone.connect()
+    })
+    const release = await addRelease(controller, '1.0.0')
+    let id = ''
+    const createRollout = await meter.measure(async () => {
+      id = (await startRollout(controller, { name: 'counted', target: { release: release.id }, selector: { all: true }, policy: { waves: [{ name: 'all', size: 'rest' }], maxParallel: '10%' } })).id
+      await tick(controller)
+    })
+    let played = 0
+    const all = await meter.measure(async () => {
+      for (const site of fleet.values()) {
+        if (played >= playedMax) break
+        if (await play(site, phases)) played++
+        await controller.settle()
+      }
+    })
+    const { counts } = await look(controller, id)
+    if (played === 0 || counts.succeeded !== played) throw new Error(`${played} deployments were played, ${counts.succeeded ?? 0} succeeded`)
+    const each = (total: number): number => total / played
+    return { sites, idleMinute, reconnect, createRollout, deployment: { roundTrips: each(all.roundTrips), read: each(all.read), written: each(all.written) }, played }
+  } finally {
+    controller.close()
+  }
+}
+
+/** All scheduled work of one minute, as a cron trigger runs it. */
+async function runJobs(controller: Controller): Promise<void> {
+  for (const job of createJobs(controller.deps)) if (job.everyMs <= 60_000) await job.run()
+}
+
+async function play(site: PracticeSite, phases: readonly string[]): Promise<boolean> {
+  if ((await site.takeGrant()) === null) return false
+  for (const phase of phases.filter((each) => each !== 'ended')) {
+    site.attempt = { ...site.attempt!, phase: phase as never }
+    await site.say({ kind: 'progress', attempt: site.attempt, running: site.running, previous: site.previous, nodes: [] } satisfies ReportBody)
+  }
+  await site.end('succeeded')
+  return true
+}
