@@ -14,11 +14,13 @@ import { drivers as allDrivers } from './driver/drivers.ts'
 import type { Host } from './host/host.ts'
 import { privateKeyOf, reportKeyOf, writeIdentity } from './identity.ts'
 import { attemptReport } from './journal/record.ts'
+import { accessTo, createCertificates } from './link/certify.ts'
 import { createConnection } from './link/connection.ts'
 import { createController } from './link/controller.ts'
 import { createInbox } from './link/inbox.ts'
 import { clockTrusted, judgeLife, lifeOfGrant, type Identity } from './link/judge.ts'
 import { createTrustRefresh } from './link/refresh-trust.ts'
+import { reportIn } from './link/report-in.ts'
 import { createTimeFacts } from './link/time-facts.ts'
 import { silentLog, type Log } from './log.ts'
 import { openSite } from './open-site.ts'
@@ -77,17 +79,16 @@ export function createAgent(parts: AgentParts): Agent {
 
 async function startLife({ config, host, crypto, drivers = allDrivers, log = silentLog }: AgentParts, life: AbortSignal): Promise<{ status(): AgentStatus; ended: Promise<void> }> {
   const paths = statePaths(config.stateDirectory)
-  const opened = await openSite(host, crypto, config, paths)
-  const { trust, held, journal } = opened
-  let siteIdentity = opened.identity
+  const { trust, held, journal, identity: enrolled } = await openSite(host, crypto, config, paths)
+  let [siteIdentity, fenced] = [enrolled, false]
   const identity: Identity = { fleet: config.fleet, site: config.site, incarnation: siteIdentity.enrolment.incarnation }
   const bootId = toHex(host.random.bytes(16)) as BootId
   const time = createTimeFacts(host, held, bootId)
   const spool = await openSpool({ files: host.files, directory: paths.spool, reportsMax: limits.spoolReportsMax, bootId, nowMs: host.clock.nowMs, nextSeq: createNumbering(held, log), log })
   const controller = createController(host, crypto, config.controllerUrl, {
-    site: config.site, incarnation: identity.incarnation, privateKey: privateKeyOf(siteIdentity), refused: (reason) => fence(`the controller no longer knows this agent (${reason})`),
+    site: config.site, incarnation: identity.incarnation, privateKey: privateKeyOf(siteIdentity), answered: () => host.installation?.reached('controller'), refused: (reason) => fence(`the controller no longer knows this agent (${reason})`),
   })
-  let fenced = false
+  const certificates = createCertificates({ host, controller, paths, log, incarnation: identity.incarnation, life })
 
   const report = async (body: ReportBody): Promise<void> => {
     await spool.add(body)
@@ -102,12 +103,18 @@ async function startLife({ config, host, crypto, drivers = allDrivers, log = sil
   }
   const sayHello = async (): Promise<void> => (connection.connectionId === null ? undefined : hello(connection.connectionId))
 
+  async function acknowledged(each: SpooledReport): Promise<void> {
+    if (each.body.kind === 'hello') host.installation?.reached('broker')
+    await spool.acknowledged(each)
+  }
+
   /** Broker credentials may have been rotated. */
   async function renew(): Promise<void> {
     const { broker, incarnation } = await controller.call(agentContracts.renewEnrolment, {}, life)
     if (incarnation !== identity.incarnation) return fence(`the enrolment is now that of incarnation ${incarnation}`)
     siteIdentity = { ...siteIdentity, enrolment: { ...siteIdentity.enrolment, broker } }
     await writeIdentity(host.files, paths, siteIdentity)
+    if (broker.authentication === 'certificate') certificates.refused()
   }
 
   async function fence(why: string): Promise<void> {
@@ -151,21 +158,21 @@ async function startLife({ config, host, crypto, drivers = allDrivers, log = sil
   }
   const connection = createConnection({
     host, log, renew,
-    broker: () => siteIdentity.enrolment.broker,
+    broker: () => accessTo(siteIdentity.enrolment.broker, certificates),
     keepAliveS: config.keepAliveS, reconnectMsMax: config.reconnectMsMax,
     subscriptions: siteSubscriptions(config.fleet, config.site),
     reportTopic: siteTopic(config.fleet, config.site, 'report'), presenceTopic: siteTopic(config.fleet, config.site, 'presence'),
     goneFor: async (connectionId) => seal({ seq: await spool.number(), bootId, body: { kind: 'gone', connectionId } }),
     onConnected: hello,
     onMessage: (message) => void (message.topic === rollCallTopic(config.fleet) ? answerRollCall().catch(() => undefined) : inbox.receive(message)),
-    outgoing: { take: spool.take, acknowledged: spool.acknowledged, seal },
+    outgoing: { take: spool.take, acknowledged, seal },
   })
 
   const recovered = await startOver({ host, log, journal, time, worker, life })
   const facts = Object.entries(await host.facts.inventory()).slice(0, 200).map(([name, value]) => [name.slice(0, 100), value.slice(0, 500)])
   await report({ kind: 'inventory', facts: Object.fromEntries(facts) as Record<string, string> })
   return {
-    ended: Promise.all([recovered.done.then(() => worker.run(life)), connection.run(life)]).then(() => undefined),
+    ended: Promise.all([recovered.done.then(() => worker.run(life)), connection.run(life), reportIn({ host, log, controller, life })]).then(() => undefined),
     status: () => ({
       bootId, connected: connection.connectionId !== null, fenced, running: held.current!.running, previous: held.current!.previous,
       attempt: journal.current === null ? null : attemptReport(journal.current), nodes: worker.nodes, reportsWaiting: spool.length,

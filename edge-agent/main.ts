@@ -2,10 +2,15 @@ import { parseArgs } from 'node:util'
 import { fromUtf8 } from '../protocol/bytes.ts'
 import { webCrypto } from '../protocol/crypto.ts'
 import { createAgent } from './agent.ts'
+import { agentVersion } from './agent-version.ts'
 import { parseConfig, type AgentConfig } from './config.ts'
+import { readEnvironment, type Environment } from './environment.ts'
 import { HeldState } from './held/state.ts'
 import type { Host } from './host/host.ts'
 import { nodeHost } from './host/node-host.ts'
+import { nodeInstallation } from './host/node-installation.ts'
+import { createNodeNetwork } from './host/node-network.ts'
+import { useProxy } from './host/node-proxy.ts'
 import { readIdentity } from './identity.ts'
 import { attemptReport, JournalRecord } from './journal/record.ts'
 import { openStore } from './journal/store.ts'
@@ -16,8 +21,10 @@ import { statePaths } from './state-paths.ts'
 const usage = `murmur-agent enrol --controller URL --site SITE --claim CLAIM --root FINGERPRINT [--state DIR] [--node name=/root,personality]... [--replace]
 murmur-agent run [--state DIR]
 murmur-agent status [--state DIR]
+murmur-agent version
 
 The last --node is the one the agent runs on. Without any, the site has one node, controller-0, whose root is /.
+HTTPS_PROXY, HTTP_PROXY, NO_PROXY and NODE_EXTRA_CA_CERTS are honoured, for the broker too.
 Exit status: 0 done, 1 it failed, 64 wrong arguments, 78 wrong configuration.
 `
 const exits = { done: 0, failed: 1, usage: 64, configuration: 78 } as const
@@ -53,9 +60,12 @@ async function dispatch(args: readonly string[]): Promise<number> {
     process.stdout.write(usage)
     return exits.done
   }
+  const environment = readEnvironment(process.env)
+  useProxy(environment)
+  const host: Host = { ...nodeHost, network: createNodeNetwork(environment) }
   switch (positionals.length === 1 ? positionals[0] : undefined) {
     case 'enrol': {
-      const config = await enrol(nodeHost, webCrypto, {
+      const config = await enrol(host, webCrypto, {
         controllerUrl: required(values.controller, '--controller'), site: required(values.site, '--site'), claim: required(values.claim, '--claim'),
         rootFingerprint: required(values.root, '--root'), stateDirectory: values.state, nodes: nodesOf(values.node), replace: values.replace,
       })
@@ -63,12 +73,15 @@ async function dispatch(args: readonly string[]): Promise<number> {
       return exits.done
     }
     case 'run':
-      return run(await readConfig(nodeHost, values.state))
+      return run(host, await readConfig(host, values.state), environment)
     case 'status':
-      process.stdout.write(`${JSON.stringify(await statusOf(nodeHost, await readConfig(nodeHost, values.state)), null, 2)}\n`)
+      process.stdout.write(`${JSON.stringify(await statusOf(host, await readConfig(host, values.state)), null, 2)}\n`)
+      return exits.done
+    case 'version':
+      process.stdout.write(`${agentVersion}\n`)
       return exits.done
     default:
-      throw new UsageError('one of enrol, run and status is needed')
+      throw new UsageError('one of enrol, run, status and version is needed')
   }
 }
 
@@ -93,13 +106,14 @@ async function readConfig(host: Host, stateDirectory: string): Promise<AgentConf
   return parseConfig(JSON.parse(fromUtf8(await host.files.read(path))))
 }
 
-async function run(config: AgentConfig): Promise<number> {
-  const agent = createAgent({ config, host: nodeHost, crypto: webCrypto, log: logLine })
+async function run(host: Host, config: AgentConfig, environment: Environment): Promise<number> {
+  const installation = nodeInstallation(environment)
+  const agent = createAgent({ config, host: installation === undefined ? host : { ...host, installation }, crypto: webCrypto, log: logLine })
   const asked = new Promise<string>((resolve) => {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve(signal))
   })
   await agent.start()
-  logLine('info', 'started', { site: config.site, fleet: config.fleet, bootId: agent.status().bootId })
+  logLine('info', 'started', { site: config.site, fleet: config.fleet, version: agentVersion, bootId: agent.status().bootId })
   logLine('info', 'stopping', { signal: await asked })
   await agent.stop()
   return exits.done

@@ -4,6 +4,8 @@ export const statePaths = (stateDirectory: string) => ({
   config: `${stateDirectory}/agent.json`,
   identity: `${stateDirectory}/identity.json`,
   pendingKey: `${stateDirectory}/pending-key.json`,
+  certificate: `${stateDirectory}/certificate.json`,
+  pendingCertificateKey: `${stateDirectory}/pending-certificate-key.pem`,
   trust: `${stateDirectory}/trust.json`,
   journal: `${stateDirectory}/journal`,
   held: `${stateDirectory}/held`,

@@ -105,9 +105,19 @@ export const DriverConfig = z.discriminatedUnion('driver', [
       timeout: Span.pipe(z.int().min(1).max(limits.scriptMs)).default(10 * 60_000), outputBytesMax: z.int().min(0).max(limits.outputBytesMax).default(16 * 1024),
     })
     .refine((config) => (config.rollback === undefined) === (config.irreversible === true), { message: 'a script needs either a rollback script or irreversible: true' }),
+  /** The site's own agent: the tree is one version of it, and `protocol` the range of protocol versions that it speaks. */
+  z.strictObject({
+    driver: z.literal('agent'),
+    protocol: z.strictObject({ min: z.int().positive(), max: z.int().positive() }).refine(({ min, max }) => min <= max, { message: 'min must not be above max' }),
+  }),
 ])
 export type DriverConfig = z.infer<typeof DriverConfig>
 export type DriverName = DriverConfig['driver']
+
+/** The first protocol version whose agents know this driver: a manifest that uses it needs at least that. */
+const driverSince: Record<DriverName, number> = { files: 1, packages: 1, script: 1, agent: 2 }
+/** The lowest protocol version that a manifest with these components may name as its `protocolMin`. */
+export const protocolNeededBy = (components: readonly { config: DriverConfig }[]): number => Math.max(1, ...components.map(({ config }) => driverSince[config.driver]))
 
 export const personalities = ['controller', 'worker', 'storage'] as const
 
@@ -117,7 +127,7 @@ export const Component = z.strictObject({
   version: z.string().min(1).max(100),
   config: DriverConfig,
   tree: TreeRef,
-  /** Only on nodes of these personalities; absent means on every node. */
+  /** Only on nodes of these personalities; absent means on every node. The agent is on its own node, and has none of these. */
   personalities: z.array(z.enum(personalities)).min(1).optional(),
   /** Checked on each node after all its components are applied. */
   health: z.array(HealthCheck).max(limits.healthChecksMax).default([]),
@@ -165,6 +175,11 @@ export const Manifest = z
     const targets = manifest.components.flatMap((c) => (c.config.driver === 'files' ? [c.config.target] : []))
     const clash = targets.find((a, i) => targets.some((b, j) => i !== j && (a === b || b.startsWith(`${a}/`))))
     if (clash !== undefined) context.addIssue({ code: 'custom', message: `two components want ${clash}`, path: ['components'] })
+    const agents = manifest.components.filter((component) => component.config.driver === 'agent')
+    if (agents.length > 1) context.addIssue({ code: 'custom', message: 'a site has one agent: only one component may have the driver agent', path: ['components'] })
+    if (agents.some((component) => component.personalities !== undefined)) context.addIssue({ code: 'custom', message: 'the agent is where it is: it takes no personalities', path: ['components'] })
+    const needed = protocolNeededBy(manifest.components)
+    if (manifest.protocolMin < needed) context.addIssue({ code: 'custom', message: `agents know every driver in it only since protocol ${needed}`, path: ['protocolMin'] })
     if (manifest.kind === 'patch' && manifest.replaces === undefined) context.addIssue({ code: 'custom', message: 'a patch must say what it replaces', path: ['replaces'] })
   })
 export type Manifest = z.infer<typeof Manifest>
@@ -201,6 +216,8 @@ export const storeKeys = {
   object: (digest: string) => `objects/${digest.slice(0, 2)}/${digest}`,
   manifest: (digest: string) => `manifests/${digest}.json`,
   epoch: () => 'controller/epoch.json',
+  /** What a check of the links puts and reads. */
+  doctor: () => 'controller/doctor',
 } as const
 
 /** Content whose compressed form is at most this long travels in a pack. */

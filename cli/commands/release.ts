@@ -1,4 +1,5 @@
 import { resolve } from 'node:path'
+import { collectionContracts, type CollectionView } from '../../protocol/http/collection.ts'
 import { operationContracts } from '../../protocol/http/operations.ts'
 import { releaseContracts, type ReleaseView } from '../../protocol/http/releases.ts'
 import { manifestReleaseId } from '../../protocol/manifest.ts'
@@ -13,7 +14,7 @@ import { parseReleaseFile } from '../publish/release-file.ts'
 import { showPublishing } from '../publish/show-publishing.ts'
 import { verifyRelease, type Verified } from '../publish/verify-release.ts'
 import { span, wholeNumber } from '../read-options.ts'
-import type { AddCommands, Session } from '../session.ts'
+import { confirm, type AddCommands, type Session } from '../session.ts'
 
 const releaseShape: Shape<ReleaseView> = {
   nameOf: (release) => release.id,
@@ -50,6 +51,15 @@ function planText({ manifest, objects, reused }: PublishPlan): string {
 const verifiedText = (result: Verified): string =>
   `${result.release} is what ${result.publisher.name || 'its publisher'} (${result.publisher.keyid}) signed\ndigest     ${result.digest}\ntrust.json version ${result.trustVersion}, of the root ${result.rootFingerprint}\nsource     ${result.source}\n`
 
+/** All pages of a collection as one. */
+type Collection = Pick<CollectionView, 'dryRun' | 'collected' | 'kept' | 'freed' | 'removing'>
+
+function collectionText({ dryRun, collected, kept, freed, removing }: Collection): string {
+  const line = (mark: string) => ({ release, state, why, storedBytes }: CollectionView['kept'][number]): string => `${mark} ${release} (${state}, ${bytesText(storedBytes)} stored): ${plain(why)}\n`
+  const end = `${plural(collected.length, 'release')} ${dryRun ? 'would give up' : 'gave up'} ${plural(freed.objects, 'object')} of ${bytesText(freed.bytes)} that no other release has${removing > 0 ? `; ${plural(removing, 'object')} still to be removed, which the controller goes on with` : ''}\n`
+  return [...collected.map(line(dryRun ? 'goes ' : 'gone ')), ...kept.map(line('stays')), end].join('')
+}
+
 type PublishFlags = { key?: string; dryRun?: boolean; scratch?: string; level?: number; timeout?: number }
 
 export const addReleaseCommands: AddCommands = (program, act) => {
@@ -79,6 +89,10 @@ export const addReleaseCommands: AddCommands = (program, act) => {
 
   release.command('withdraw <release>').description('no new rollout may take it; sites that run it keep it').requiredOption('--reason <text>', 'why')
     .action(act<{ reason: string }>(async ({ io, format, client }, [id], { reason }) => printOne({ io, format }, releaseShape, await (await client()).call(releaseContracts.withdrawRelease, { params: { release: id! }, body: { reason } }))))
+
+  release.command('collect').description('give up the objects of releases that no site runs or could go back to: withdrawn, rejected and abandoned ones; shows what would go unless told to apply')
+    .option('--apply', 'do it').option('--unused-for <span>', 'also available releases that nothing was done with for so long, but for the newest of each name', span).option('--yes', 'do not ask')
+    .action(act<CollectFlags>(async (session, _, options) => collect(session, options)))
 }
 
 async function publish({ io, format, client }: Session, name: string, options: PublishFlags): Promise<void> {
@@ -110,4 +124,23 @@ async function verify({ io, format, client, access }: Session, id: string, optio
   const file = options.source === undefined ? undefined : parseReleaseFile(await readText(io, options.source), resolve(io.directory, options.source))
   const result = await verifyRelease(api, id, { rootFingerprint, ...(file === undefined ? {} : { file }) })
   printText({ io, format }, result, verifiedText(result))
+}
+
+type CollectFlags = { apply?: boolean; unusedFor?: number; yes?: boolean }
+
+async function collect({ io, format, client }: Session, { apply, unusedFor, yes }: CollectFlags): Promise<void> {
+  if (apply === true) await confirm(io, 'Give up these releases for good? Without --apply, this command shows which they are.', yes)
+  const api = await client()
+  const all: Collection = { dryRun: apply !== true, collected: [], kept: [], freed: { objects: 0, bytes: 0 }, removing: 0 }
+  let cursor: string | null = null
+  do {
+    const body = { dryRun: all.dryRun, ...(unusedFor === undefined ? {} : { unusedFor }), ...(cursor === null ? {} : { cursor }) }
+    const page: CollectionView = await api.call(collectionContracts.collectReleases, { body })
+    all.collected.push(...page.collected)
+    all.kept.push(...page.kept)
+    all.freed = { objects: all.freed.objects + page.freed.objects, bytes: all.freed.bytes + page.freed.bytes }
+    all.removing = page.removing
+    cursor = page.next
+  } while (cursor !== null)
+  printText({ io, format }, all, collectionText(all))
 }

@@ -26,17 +26,23 @@ const siteShape = (nowMs: number): Shape<SiteView> => ({
     { title: 'LABELS', value: (site) => labelsText(site.labels) },
     { title: 'LAST SEEN', value: (site) => agoText(site.lastSeenAt, nowMs), wide: true },
     { title: 'TIME ZONE', value: (site) => site.timeZone, wide: true },
-    { title: 'AGENT', value: (site) => site.agentVersion ?? '-', wide: true },
+    { title: 'AGENT', value: (site) => `${site.agentVersion ?? '-'}${site.agentProtocol === null || site.agentProtocol.standing === 'ok' ? '' : ` (${site.agentProtocol.standing})`}`, wide: true },
     { title: 'PREVIOUS', value: (site) => site.previous?.id ?? '-', wide: true },
   ],
   text: describeSite,
 })
 
+function protocolText(protocol: SiteView['agentProtocol']): string {
+  if (protocol === null) return 'protocol not known yet'
+  const range = protocol.min === protocol.max ? String(protocol.max) : `${protocol.min} to ${protocol.max}`
+  return `protocol ${range}${protocol.standing === 'ok' ? '' : ` (${protocol.standing.replace('-', ' ')} for this controller: it is told nothing)`}`
+}
+
 function describeSite(site: SiteView): string {
   const rows: [string, string][] = [
     ['site', site.id], ['state', `${site.state}, ${site.presence}`], ['running', site.running?.id ?? '-'], ['previous', site.previous?.id ?? '-'], ['desired', site.desired?.id ?? '-'],
     ['labels', labelsText(site.labels) || '-'], ['time zone', site.timeZone], ['windows', site.windows.map((w) => w.cron).join('; ') || 'at any time'],
-    ['agent', `${site.agentVersion ?? '-'} on ${site.architecture ?? '-'}, enrolment ${site.incarnation}`], ['last seen', timeText(site.lastSeenAt)],
+    ['agent', `${site.agentVersion ?? '-'} on ${site.architecture ?? '-'}, enrolment ${site.incarnation}, ${protocolText(site.agentProtocol)}`], ['last seen', timeText(site.lastSeenAt)],
     ...(site.attempt === null ? [] : [['attempt', `${site.attempt.deployment} attempt ${site.attempt.attempt}: ${site.attempt.phase}`] as [string, string]]),
     ...site.nodes.map((node): [string, string] => [`node ${node.name}`, `${node.personality}, ${node.operational}, ${node.mixed ? 'between two releases' : (node.release?.id ?? 'no release')}`]),
   ]

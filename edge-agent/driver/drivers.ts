@@ -1,5 +1,6 @@
 import type { DriverName } from '../../protocol/manifest.ts'
 import { FileError } from '../host/host.ts'
+import { agentDriver } from './agent.ts'
 import { DriverError, type Driver, type DriverVerb } from './contract.ts'
 import { filesDriver } from './files.ts'
 import { packagesDriver } from './packages.ts'
@@ -27,4 +28,5 @@ export const drivers: Record<DriverName, Driver> = {
   files: namingDiskFailures(filesDriver),
   packages: namingDiskFailures(packagesDriver),
   script: namingDiskFailures(scriptDriver),
+  agent: namingDiskFailures(agentDriver),
 }

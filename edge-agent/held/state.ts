@@ -18,15 +18,18 @@ export type AbortCommand = z.infer<typeof AbortCommand>
  * All that a site holds between two starts of its agent, besides its identity and the attempt in its journal. Written
  * before it is acted upon. The newest desired and grant are kept whole, and so is the newest abort, until and after it is
  * answered: a hello that comes after it must not make it forgotten.
+ *
+ * It outlives a change of the agent's version like the journal's record. A directive that a newer version took in and this
+ * one cannot read is as if it had not come: the next hello shows that it is not held, and it is sent again.
  */
-export const HeldState = z.strictObject({
+export const HeldState = z.object({
   v: z.literal(1),
   incarnation: z.int().positive(),
-  desired: Desired.nullable(),
-  grant: Grant.nullable(),
+  desired: Desired.nullable().catch(null),
+  grant: Grant.nullable().catch(null),
   /** Of the newest grant that was refused for its life: a late copy of it is refused again, whatever the clock says by then. */
   grantRefused: Position.nullable().default(null),
-  abort: z.strictObject({ command: AbortCommand, answer: CommandAnswer.nullable() }).nullable(),
+  abort: z.object({ command: AbortCommand, answer: CommandAnswer.nullable() }).nullable().catch(null),
   /** Of the newest command, abort or not. */
   commandPosition: Position.nullable(),
   /** `issuedAtMs` of the newest verified directive: the wall clock cannot be right before it (F30). */

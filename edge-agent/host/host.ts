@@ -2,7 +2,16 @@
  * What the agent needs from the machine it runs on. Everything it does goes through here, so that the simulator can
  * take the power away between any two calls, and tests can give it a disk that is full.
  */
-export type Host = { files: Files; clock: Clock; random: Random; processes: Processes; network: Network; facts: Facts }
+export type Host = {
+  files: Files
+  clock: Clock
+  random: Random
+  processes: Processes
+  network: Network
+  facts: Facts
+  /** Absent where the agent was not started by its launcher: then it cannot replace itself. */
+  installation?: Installation
+}
 
 export type FileKind = 'file' | 'directory' | 'link' | 'other'
 export type FileFacts = { kind: FileKind; size: number; mode: number; uid: number; gid: number; mtimeMs: number }
@@ -93,7 +102,9 @@ export type HttpRequest = { method: string; url: string; headers: Record<string,
 /** `body` yields pieces as they come and ends with an error when the connection breaks. */
 export type HttpResponse = { status: number; headers: Record<string, string>; body: AsyncIterable<Uint8Array> }
 export type MqttWill = { topic: string; payload: Uint8Array }
-export type MqttOptions = { url: string; clientId: string; username: string; password: string; keepAliveS: number; will: MqttWill }
+/** A client certificate and its key, in PEM, and the authority that signs the broker's certificate where it is not a public one. */
+export type MqttTls = { certificate: string; privateKey: string; authority: string | null }
+export type MqttOptions = { url: string; clientId: string; username: string; password: string; keepAliveS: number; will: MqttWill; tls?: MqttTls }
 export type MqttMessage = { topic: string; payload: Uint8Array; retained: boolean }
 export interface MqttConnection {
   /** Resolves when the broker has acknowledged it (QoS 1). */
@@ -120,3 +131,19 @@ export interface Facts {
   /** Whether a time source says the wall clock is right; null when nothing on this host can tell. */
   clockSynchronised(): Promise<boolean | null>
 }
+
+/** How this agent is installed, and what this process of it has reached. Its files are on the disk like all others. */
+export interface Installation {
+  readonly directory: string
+  /** The version that this process runs: the digest of its tree, and its directory's name. */
+  readonly running: string
+  /** How long a version on trial may take to report in. */
+  readonly trialS: number
+  /** The link's word that the broker acknowledged a hello, or the controller answered a signed request. */
+  reached(part: ReachedPart): void
+  /** Resolves once this process has reached both, or rejects with the signal's reason. */
+  hasReportedIn(signal: AbortSignal): Promise<void>
+  /** Ends this process, so that the launcher starts what is to run now. Never returns. */
+  restart(): Promise<never>
+}
+export type ReachedPart = 'broker' | 'controller'

@@ -1,6 +1,8 @@
+import { request as requestHttp, type IncomingMessage } from 'node:http'
+import { request as requestHttps } from 'node:https'
 import type { HttpRequest, HttpResponse } from './host.ts'
 
-/** The innermost cause says what happened; `fetch failed` says nothing. */
+/** The innermost cause says what happened. */
 function explain(error: unknown): string {
   let text = ''
   for (let cause = error, depth = 0; cause instanceof Error && depth < 5; cause = cause.cause, depth++) {
@@ -25,30 +27,42 @@ function deadline(controller: AbortController, spanMs: number): { arm(what: stri
   }
 }
 
-async function* pieces(body: ReadableStream<Uint8Array>, idle: ReturnType<typeof deadline>, fail: (error: unknown) => Error): AsyncGenerator<Uint8Array> {
-  const reader = body.getReader()
+async function* pieces(body: IncomingMessage, idle: ReturnType<typeof deadline>, fail: (error: unknown) => Error): AsyncGenerator<Uint8Array> {
   try {
-    for (;;) {
-      idle.arm('no further bytes')
-      const { done, value } = await reader.read()
+    idle.arm('no further bytes')
+    for await (const piece of body) {
       idle.disarm()
-      if (done) return
-      yield value
+      yield piece as Uint8Array
+      idle.arm('no further bytes')
     }
   } catch (error) {
     throw fail(error)
   } finally {
     idle.disarm()
-    await reader.cancel().catch(() => undefined)
+    body.destroy()
   }
 }
 
-async function* nothing(): AsyncGenerator<Uint8Array> {}
+/** The head of the response; what comes after it is in the message. */
+function send({ method, url, headers, body }: HttpRequest, signal: AbortSignal): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    const start = url.startsWith('https:') ? requestHttps : requestHttp
+    const request = start(url, { method, headers: { 'accept-encoding': 'identity', ...headers }, signal })
+    request.once('response', resolve)
+    // Stays on: an error after the head is told to whoever reads the body, and without a listener it would end the process.
+    request.on('error', reject)
+    request.end(body)
+  })
+}
+
+const headersOf = (response: IncomingMessage): Record<string, string> =>
+  Object.fromEntries(Object.entries(response.headers).map(([name, value]) => [name, Array.isArray(value) ? value.join(', ') : (value ?? '')]))
 
 /**
  * One request. `timeoutMs` bounds the wait for the response's head and then each wait for further bytes of its body.
  * A redirect is a failure: what was signed for one address is not sent to another. Bytes arrive as the server keeps
- * them (`identity`), so that ranges and lengths mean what they say.
+ * them (`identity`), so that ranges and lengths mean what they say. Node's own client and not `fetch`, which needs
+ * WebAssembly: there is none with the options that an installed agent saves memory with.
  */
 export async function nodeHttp(request: HttpRequest): Promise<HttpResponse> {
   const controller = new AbortController()
@@ -57,16 +71,14 @@ export async function nodeHttp(request: HttpRequest): Promise<HttpResponse> {
   const fail = (error: unknown): Error => new Error(`${request.method} ${address(request.url)}: ${explain(signal.aborted ? signal.reason : error)}`, { cause: error })
   idle.arm('no response')
   try {
-    const response = await fetch(request.url, {
-      method: request.method, headers: { 'accept-encoding': 'identity', ...request.headers }, body: request.body as Uint8Array<ArrayBuffer> | undefined, redirect: 'error', signal,
-    })
-    const head = { status: response.status, headers: Object.fromEntries(response.headers) }
-    if (response.body === null) {
-      idle.disarm()
-      return { ...head, body: nothing() }
+    const response = await send(request, signal)
+    const status = response.statusCode ?? 0
+    if (status >= 300 && status < 400 && response.headers.location !== undefined) {
+      response.destroy()
+      throw new Error(`it was redirected (${status}), which is not followed`)
     }
     idle.arm('the body was not read')
-    return { ...head, body: pieces(response.body, idle, fail) }
+    return { status, headers: headersOf(response), body: pieces(response, idle, fail) }
   } catch (error) {
     idle.disarm()
     throw fail(error)

@@ -1,5 +1,8 @@
-import { connect, type MqttClient } from 'mqtt'
-import type { MqttConnection, MqttOptions } from './host.ts'
+import { isIP, type Socket } from 'node:net'
+import { connect as connectTls, getCACertificates } from 'node:tls'
+import { connect, MqttClient, type IClientOptions } from 'mqtt'
+import type { MqttConnection, MqttOptions, MqttTls } from './host.ts'
+import { noProxy, openTunnel, proxyFor, type Destination, type ProxySettings } from './node-proxy.ts'
 
 const connectMs = 30_000
 /** How long a goodbye may take before the connection is simply dropped. */
@@ -65,13 +68,56 @@ function connectionOf(client: MqttClient): MqttConnection {
   }
 }
 
-/** One MQTT 3.1.1 connection with a clean session, QoS 1 throughout, that is not reopened when it goes. */
-export async function nodeMqtt(options: MqttOptions): Promise<MqttConnection> {
-  const client = connect(options.url, {
+const ports: Record<string, number> = { 'mqtt:': 1883, 'mqtts:': 8883, 'ws:': 80, 'wss:': 443 }
+
+function destinationOf(url: URL): Destination {
+  const secure = url.protocol === 'mqtts:' || url.protocol === 'wss:'
+  return { host: url.hostname.replace(/^\[|\]$/g, ''), port: url.port === '' ? (ports[url.protocol] ?? 1883) : Number(url.port), secure }
+}
+
+/** An authority of the broker's own is believed beside those that this machine believes anyway: a proxy may look into TLS. */
+function tlsOptions(tls: MqttTls | undefined): { cert?: string; key?: string; ca?: string[] } {
+  if (tls === undefined) return {}
+  return { cert: tls.certificate, key: tls.privateKey, ...(tls.authority === null ? {} : { ca: [tls.authority, ...getCACertificates('default')] }) }
+}
+
+function startTls(socket: Socket, { host }: Destination, tls: MqttTls | undefined): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const secured = connectTls({ socket, host, ...(isIP(host) === 0 ? { servername: host } : {}), ...tlsOptions(tls) })
+    secured.once('error', reject)
+    secured.once('secureConnect', () => {
+      secured.off('error', reject)
+      resolve(secured)
+    })
+  })
+}
+
+/** A client whose bytes go through a proxy, as far as the destination's TLS. */
+async function connectThrough(proxy: URL, destination: Destination, options: MqttOptions, settings: IClientOptions): Promise<MqttClient> {
+  const tunnel = await openTunnel(proxy, destination)
+  const stream = destination.secure ? await startTls(tunnel, destination, options.tls).catch((error: Error) => {
+    tunnel.destroy()
+    throw new Error(`MQTT ${options.url}: ${explain(error)}`, { cause: error })
+  }) : tunnel
+  return options.url.startsWith('ws') ? connect(options.url, { ...settings, wsOptions: { createConnection: () => stream } }) : new MqttClient(() => stream, settings)
+}
+
+/**
+ * One MQTT 3.1.1 connection with a clean session, QoS 1 throughout, that is not reopened when it goes; through the proxy
+ * of the environment where there is one for its URL (HTTPS_PROXY for mqtts and wss, HTTP_PROXY for mqtt and ws).
+ */
+export const createNodeMqtt = (proxies: ProxySettings) => async (options: MqttOptions): Promise<MqttConnection> => {
+  const settings: IClientOptions = {
     protocolVersion: 4, clean: true, reconnectPeriod: 0, resubscribe: false, connectTimeout: connectMs,
     clientId: options.clientId, username: options.username, password: options.password, keepalive: options.keepAliveS,
     will: { topic: options.will.topic, payload: Buffer.from(options.will.payload), qos: 1, retain: false },
-  })
+  }
+  const destination = destinationOf(new URL(options.url))
+  const proxy = proxyFor(proxies, destination)
+  const client = proxy === null ? connect(options.url, { ...settings, ...tlsOptions(options.tls) }) : await connectThrough(proxy, destination, options, settings)
   await opened(client, options.url)
   return connectionOf(client)
 }
+
+/** The same without a proxy. */
+export const nodeMqtt = createNodeMqtt(noProxy)

@@ -1,7 +1,8 @@
 import { connect } from 'node:net'
 import type { Network } from './host.ts'
 import { nodeHttp } from './node-http.ts'
-import { nodeMqtt } from './node-mqtt.ts'
+import { createNodeMqtt, nodeMqtt } from './node-mqtt.ts'
+import type { ProxySettings } from './node-proxy.ts'
 
 function tcpConnects(host: string, port: number, timeoutMs: number): Promise<boolean> {
   return new Promise((resolve) => {
@@ -17,5 +18,8 @@ function tcpConnects(host: string, port: number, timeoutMs: number): Promise<boo
   })
 }
 
-/** The machine's own network: outbound connections only. */
+/** The machine's own network: outbound connections only. `http` goes through what `useProxy` was told, `mqtt` through these. */
+export const createNodeNetwork = (proxies: ProxySettings): Network => ({ http: nodeHttp, mqtt: createNodeMqtt(proxies), tcpConnects })
+
+/** The same without a proxy. */
 export const nodeNetwork: Network = { http: nodeHttp, mqtt: nodeMqtt, tcpConnects }

@@ -5,13 +5,17 @@ import { AttemptReport, Fault } from '../../protocol/reports.ts'
 import { journalPhases, outcomes } from '../../protocol/states.ts'
 import type { Grant } from '../../protocol/directives.ts'
 
-/** One attempt, as it is written before each of its steps (SPEC §4.3). All that recovery may rely on is in here. */
-export const JournalRecord = z.strictObject({
+/**
+ * One attempt, as it is written before each of its steps (SPEC §4.3). All that recovery may rely on is in here. It outlives
+ * a change of the agent's version, in both directions: a field that is added has a default, one that is not known is
+ * passed over, and none changes its meaning while `v` is 1.
+ */
+export const JournalRecord = z.object({
   v: z.literal(1),
   deployment: DeploymentId,
   attempt: z.int().positive(),
   requestId: RequestId,
-  grant: z.strictObject({ startByMs: TimeMs, issuedAtMs: TimeMs, maxDurationMs: SpanMs, bootId: BootId }),
+  grant: z.object({ startByMs: TimeMs, issuedAtMs: TimeMs, maxDurationMs: SpanMs, bootId: BootId }),
   from: ReleaseRef.nullable(),
   /** Null only in a record that ended before anybody said what to bring. */
   to: ReleaseRef.nullable(),

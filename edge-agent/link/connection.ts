@@ -1,6 +1,6 @@
 import { toHex } from '../../protocol/bytes.ts'
 import type { ConnectionId } from '../../protocol/ids.ts'
-import type { Host, MqttConnection, MqttMessage } from '../host/host.ts'
+import type { Host, MqttConnection, MqttMessage, MqttOptions } from '../host/host.ts'
 import { explain, type Log } from '../log.ts'
 import type { SpooledReport } from '../report/spool.ts'
 import { createWake } from '../wake.ts'
@@ -14,11 +14,13 @@ const renewAfter = 3
 /** How long a goodbye may take. */
 const goodbyeMs = 2000
 
-export type Broker = { url: string; clientId: string; username: string; password: string }
+/** How to get into the broker: by a password, or where it knows sites by certificates by one of these. */
+export type BrokerAccess = Pick<MqttOptions, 'url' | 'clientId' | 'username' | 'password' | 'tls'>
 export type ConnectionParts = {
   host: Host
   log: Log
-  broker: () => Broker
+  /** Asked before each connection. */
+  broker: () => Promise<BrokerAccess>
   keepAliveS: number
   reconnectMsMax: number
   subscriptions: readonly string[]
@@ -62,8 +64,7 @@ export function createConnection(parts: ConnectionParts): Connection {
   async function serve(signal: AbortSignal): Promise<never> {
     const id = toHex(host.random.bytes(16)) as ConnectionId
     const gone = await parts.goneFor(id)
-    const { url, clientId, username, password } = parts.broker()
-    const connection = await orAborted(host.network.mqtt({ url, clientId, username, password, keepAliveS: parts.keepAliveS, will: { topic: parts.presenceTopic, payload: gone } }), signal)
+    const connection = await orAborted(host.network.mqtt({ ...(await parts.broker()), keepAliveS: parts.keepAliveS, will: { topic: parts.presenceTopic, payload: gone } }), signal)
     const closed = new AbortController()
     connection.onClose(() => closed.abort(new Error('the connection is gone')))
     try {

@@ -27,8 +27,8 @@ export class ControllerError extends Error {
   }
 }
 
-/** Who calls. `refused` is told when the controller says that this is not the site's agent any more (F31). */
-export type Caller = { site: SiteId; incarnation: number; privateKey: Uint8Array; refused(reason: string): Promise<void> }
+/** Who calls. `answered` is told of each signed request that was, `refused` when the controller says that this is not the site's agent any more (F31). */
+export type Caller = { site: SiteId; incarnation: number; privateKey: Uint8Array; answered?(): void; refused(reason: string): Promise<void> }
 /** Reasons of a 401 that no other signature of this agent can cure. */
 const refusals = new Set(['fenced', 'not-enrolled'])
 type Input<C> = (BodyInput<C> extends undefined ? { body?: undefined } : { body: BodyInput<C> }) & { params?: ParamsOf<C> }
@@ -74,6 +74,7 @@ export function createController(host: Host, crypto: Crypto, baseUrl: string, ca
     }
     const parsed = contract.response.safeParse(jsonOf(answer.text))
     if (!parsed.success) throw new ControllerError(answer.response.status, 'not-understood', `${contract.id} was answered with something else: ${answer.text.slice(0, 100)}`, true)
+    if (contract.access === 'agent') caller?.answered?.()
     return parsed.data as ResponseOf<C>
   }
 

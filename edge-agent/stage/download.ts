@@ -27,14 +27,16 @@ export interface Downloader {
   discard(wanted: Wanted): Promise<void>
 }
 
-/** An answer that is not the bytes asked for. `renew`: the URL may have ended. `anew`: what is on the disk does not fit. */
+/** An answer that is not the bytes asked for. `renew`: the URL may have ended. `anew`: what is on the disk does not fit. `missing`: the store has no such object. */
 class Unusable extends Error {
   readonly renew: boolean
   readonly anew: boolean
-  constructor(detail: string, more: { renew?: boolean; anew?: boolean } = {}) {
+  readonly missing: boolean
+  constructor(detail: string, more: { renew?: boolean; anew?: boolean; missing?: boolean } = {}) {
     super(detail)
     this.renew = more.renew ?? false
     this.anew = more.anew ?? false
+    this.missing = more.missing ?? false
   }
 }
 
@@ -118,7 +120,7 @@ export function createDownloader(host: Host, controller: Controller, directory: 
             await host.files.remove(pathOf(wanted))
           }
           failures = progressed ? 1 : failures + 1
-          if (failures > failuresMax) throw new StepError({ code: 'download-failed', detail: `object ${wanted.object}: ${explain(error)}` }, { cause: error })
+          if (failures > failuresMax) throw new StepError({ code: error instanceof Unusable && error.missing ? 'object-missing' : 'download-failed', detail: `object ${wanted.object}: ${explain(error)}` }, { cause: error })
           await host.clock.sleep(backoffMs(failures, pauseMs, host.random), signal)
         }
       }
@@ -139,5 +141,6 @@ function checkStatus(response: HttpResponse, first: number): void {
   if (status === 200) return
   if (status === 401 || status === 403) throw new Unusable(`status ${status}: the URL may have ended`, { renew: true })
   if (status === 416 || status === 412) throw new Unusable(`status ${status}: the object is not what it was`, { anew: true })
+  if (status === 404 || status === 410) throw new Unusable('the object store does not have it', { missing: true })
   throw new Unusable(`status ${status}`)
 }

@@ -86,10 +86,17 @@ describe('bytes that come wrongly are noticed and fetched again (F34)', () => {
     expect(await site.read(0, '/opt/app/version.txt')).toBeNull()
   })
 
-  test('an object that is not there fails the attempt after bounded tries', async () => {
+  test('an object that the store has lost fails the attempt after bounded tries, and the report says so (F56)', async () => {
     const site = await TestSite.create()
     spoil(site, Number.POSITIVE_INFINITY, () => ({ status: 404, body: piecesOf(html) }))
-    expect(await attempt(site, release('1.0.0'))).toMatchObject({ outcome: 'failed', fault: { code: 'download-failed' } })
+    expect(await attempt(site, release('1.0.0'))).toMatchObject({ outcome: 'failed', fault: { code: 'object-missing', detail: expect.stringContaining('the object store does not have it') } })
+    expect(await site.read(0, '/opt/app/version.txt')).toBeNull()
+  })
+
+  test('an object that the store has again after a while is fetched', async () => {
+    const site = await TestSite.create()
+    spoil(site, 4, () => ({ status: 404, body: piecesOf(html) }))
+    expect((await attempt(site, release('1.0.0'))).outcome).toBe('succeeded')
   })
 })
 
@@ -105,7 +112,7 @@ describe('a release is accepted only if all of SPEC §5 holds', () => {
 
   test.each([
     ['R2: its architecture fits (F2)', { architectures: ['riscv64'] }, 'architecture'],
-    ['R2: the agent speaks its protocol', { protocolMin: 2 }, 'protocol'],
+    ['R2: the agent speaks its protocol', { protocolMin: 3 }, 'protocol'],
     ['R3: a patch needs what it replaces', { kind: 'patch' as const, replaces: ['1.0.0'] }, 'needs-base'],
   ])('%s', async (_, more, reason) => {
     const site = await TestSite.create()

@@ -61,7 +61,7 @@ export async function startController(options: { trust?: boolean; databaseUrl?: 
     db, store, broker, clock, ids: sortableIds, crypto: nodeCrypto,
     keys: { fleetKey: () => fleetKey, ingestSecret: () => secret },
     log: { write: (level, event, facts) => void logs.push({ level, event, facts }) },
-    config: { fleet, publicUrl: 'https://fleet.test', version: '0.0.0-test' },
+    config: { fleet, publicUrl: 'https://fleet.test', version: '0.0.0-test', host: 'node' },
     background: (work) => void background.push(work),
   }
   const app = createApp(deps)

@@ -88,7 +88,7 @@ export class FakeController implements Network {
     const { components, ...head } = draft
     const contents = new Map<Digest, Uint8Array>()
     const built = components.map(({ files, ...component }) => {
-      const entries = Object.entries(files).map(([path, text]) => ({ type: 'file' as const, path, mode: 0o644, size: utf8(text).length, sha256: sha256(utf8(text)) }))
+      const entries = Object.entries(files).map(([path, text]) => ({ type: 'file' as const, path, mode: path.startsWith('bin/') ? 0o755 : 0o644, size: utf8(text).length, sha256: sha256(utf8(text)) }))
       for (const text of Object.values(files)) if (text !== '') contents.set(sha256(utf8(text)), utf8(text))
       const { bytes, ref } = encodeListing(entries, component.name)
       contents.set(ref.digest, bytes)

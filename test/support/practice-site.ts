@@ -1,14 +1,15 @@
-import { deriveReportKey, openEnvelope, payloadTypes, reportKeyId, sealReport } from '../../protocol/envelope.ts'
-import { fromUtf8, utf8 } from '../../protocol/bytes.ts'
+import { openEnvelope, payloadTypes } from '../../protocol/envelope.ts'
+import { fromUtf8 } from '../../protocol/bytes.ts'
 import type { Directive } from '../../protocol/directives.ts'
 import { Directive as DirectiveSchema } from '../../protocol/directives.ts'
 import type { BootId, ConnectionId, DeploymentId, Position, ReleaseRef, SiteId } from '../../protocol/ids.ts'
-import type { AttemptReport, Report, ReportBody } from '../../protocol/reports.ts'
+import type { AttemptReport, ReportBody } from '../../protocol/reports.ts'
 import type { Outcome } from '../../protocol/states.ts'
 import { siteTopic } from '../../protocol/topics.ts'
 import { nodeCrypto } from '../../functions/adapters/node/node-crypto.ts'
 import { receiveReports } from '../../functions/ingest/receive.ts'
 import { fleet, type Controller } from './controller.ts'
+import { sealedMessage, type SaidReport } from './sealed-message.ts'
 
 /**
  * A site as the controller sees one: it takes in directives from the memory broker, and says what a test tells it to say, sealed with
@@ -21,6 +22,7 @@ export class PracticeSite {
   previous: ReleaseRef | null = null
   held: { desired: Position | null; newest: Position | null } = { desired: null, newest: null }
   attempt: AttemptReport | null = null
+  protocol = { min: 1, max: 1 }
   incarnation = 1
   seq = 0
   boot = 1
@@ -39,11 +41,9 @@ export class PracticeSite {
   }
 
   /** A report as it would come from the broker; nothing is sent yet. */
-  async message(body: ReportBody, seq = ++this.seq): Promise<{ topic: string; payload: Uint8Array }> {
-    const report: Report = { v: 1, fleet, site: this.id, incarnation: this.incarnation, bootId: this.bootId, seq, sentAtMs: this.controller.clock.nowMs(), body }
-    const key = await deriveReportKey(nodeCrypto, this.controller.deps.keys.ingestSecret(), fleet, this.id, this.incarnation)
-    const envelope = await sealReport(nodeCrypto, utf8(JSON.stringify(report)), reportKeyId(fleet, this.id, this.incarnation), key)
-    return { topic: siteTopic(fleet, this.id, body.kind === 'gone' ? 'presence' : 'report'), payload: utf8(JSON.stringify(envelope)) }
+  async message(body: SaidReport['body'], seq = ++this.seq): Promise<{ topic: string; payload: Uint8Array }> {
+    const report: SaidReport = { v: 1, fleet, site: this.id, incarnation: this.incarnation, bootId: this.bootId, seq, sentAtMs: this.controller.clock.nowMs(), body }
+    return sealedMessage(this.controller.deps.keys.ingestSecret(), report)
   }
 
   async say(body: ReportBody): Promise<void> {
@@ -52,7 +52,7 @@ export class PracticeSite {
 
   helloBody(): ReportBody {
     return {
-      kind: 'hello', connectionId: this.connectionId, agentVersion: '0.0.0-test', protocol: { min: 1, max: 1 }, architecture: 'x86_64', held: this.held, trustVersion: 1, clockTrusted: true,
+      kind: 'hello', connectionId: this.connectionId, agentVersion: '0.0.0-test', protocol: this.protocol, architecture: 'x86_64', held: this.held, trustVersion: 1, clockTrusted: true,
       running: this.running, previous: this.previous, staged: null, attempt: this.attempt, nodes: [],
     }
   }

@@ -1,9 +1,11 @@
 import { createAgent, type Agent } from '../../edge-agent/agent.ts'
 import { parseConfig } from '../../edge-agent/config.ts'
-import type { Host } from '../../edge-agent/host/host.ts'
+import type { Host, Installation } from '../../edge-agent/host/host.ts'
+import { createInstallation } from '../../edge-agent/host/installation.ts'
 import { statePaths } from '../../edge-agent/state-paths.ts'
 import { toBase64, utf8 } from '../../protocol/bytes.ts'
 import type { DeploymentId, ReleaseRef } from '../../protocol/ids.ts'
+import type { FakeLauncher } from './fake-launcher.ts'
 import { FakeController, fleet, site, twoNodes } from './fake-controller.ts'
 import { seededFractions } from './seeded-fractions.ts'
 import { PowerCut, SimulatedFiles } from './simulated-files.ts'
@@ -73,6 +75,8 @@ export class TestSite {
   power = new Power()
   agent: Agent | null = null
   synchronised: boolean | null = null
+  /** Starts the agent where a test gives one; an agent that asks to be started anew is left without power, as after a cut. */
+  launcher: FakeLauncher | null = null
   /** Told of each call to the disk, with its number in this life. */
   onDiskCall: ((path: string, call: number) => void) | null = null
 
@@ -103,6 +107,15 @@ export class TestSite {
     for (const path of ['/', '/var', '/var/lib', '/nodes']) await this.files.sync(path)
   }
 
+  private async installation(power: Power): Promise<Installation | undefined> {
+    if (this.launcher === null) return undefined
+    const restart = (): Promise<never> => {
+      power.on = false
+      return never()
+    }
+    return createInstallation({ directory: this.launcher.directory, running: await this.launcher.start(), trialS: 60, restart })
+  }
+
   private host(power: Power): Host {
     const random = { bytes: (length: number) => Uint8Array.from({ length }, () => Math.floor(this.fraction() * 256)), fraction: this.fraction }
     const facts = { architecture: () => 'x86_64', inventory: async () => ({ kernel: '6.1' }), clockSynchronised: async () => this.synchronised }
@@ -117,11 +130,12 @@ export class TestSite {
     const power = new Power()
     power.cutAt = cutAt
     this.power = power
+    const installation = await this.installation(power)
     this.files.beforeCall = (_, path) => {
       this.onDiskCall?.(path, power.calls)
       power.spend()
     }
-    this.agent = createAgent({ config: this.config, host: this.host(power), crypto: syncCrypto, log: (_, event, facts = {}) => this.logged.push({ event, facts }) })
+    this.agent = createAgent({ config: this.config, host: { ...this.host(power), ...(installation === undefined ? {} : { installation }) }, crypto: syncCrypto, log: (_, event, facts = {}) => this.logged.push({ event, facts }) })
     let over = false
     const starting = this.agent.start().finally(() => {
       over = true
