@@ -19,6 +19,12 @@ export const controllerSubscriptions = (fleet: FleetId): string[] => upTopics.ma
 /** Asks every agent for a hello, with jitter: sent when whoever listens on the controller's behalf may have missed something. */
 export const rollCallTopic = (fleet: FleetId): string => `${root(fleet)}/roll-call`
 
+/**
+ * Where the controller's own probe arrives: the `report` topic of a name that no site can have, so that it travels
+ * through wildcards, rules, webhooks and bridges exactly as reports do.
+ */
+export const probeTopic = (fleet: FleetId): string => siteTopic(fleet, '_probe' as SiteId, 'report')
+
 /** The site and kind a report arrived under, or null when the topic is not one of this fleet's. */
 export function parseUpTopic(fleet: FleetId, topic: string): { site: SiteId; topic: UpTopic } | null {
   const prefix = `${root(fleet)}/sites/`

@@ -1,6 +1,6 @@
 import { canonicalJson } from '../../protocol/bytes.ts'
 import { splitDeploymentId, type DeploymentId, type Position, type RolloutId } from '../../protocol/ids.ts'
-import type { AttemptReport, Report, ReportBody } from '../../protocol/reports.ts'
+import type { AttemptReport, Greeting, Report, ReportBody } from '../../protocol/reports.ts'
 import { assertNever } from '../../protocol/result.ts'
 import type { DeploymentEvent } from '../../protocol/states.ts'
 
@@ -13,6 +13,8 @@ type Stamp = { site: string; incarnation: number; seq: number; bootId: string }
  */
 export type Folded = {
   hellos: (Stamp & { body: BodyOf<'hello'> })[]
+  /** Agents that have no protocol version in common with us, and said something of which no more can be read. */
+  greetings: (Stamp & { body: Greeting['body'] })[]
   goodbyes: (Stamp & { connectionId: string })[]
   attempts: (Stamp & { rolloutId: RolloutId; event: DeploymentEvent; attempt: AttemptReport })[]
   /** What runs at a site, from hello or from the end of an attempt. */
@@ -27,6 +29,8 @@ export type Folded = {
   answers: (Stamp & BodyOf<'answer'>)[]
 }
 
+const newestFirst = (a: Pick<Stamp, 'incarnation' | 'seq'>, b: Pick<Stamp, 'incarnation' | 'seq'>): number => b.incarnation - a.incarnation || b.seq - a.seq
+
 /** Event of the deployment table that an attempt's report stands for. */
 export function eventOf(attempt: AttemptReport): DeploymentEvent {
   return attempt.phase === 'ended' && attempt.outcome !== null ? attempt.outcome : 'started'
@@ -37,16 +41,17 @@ const suspicious: ReadonlySet<string> = new Set(['bad-signature', 'malformed', '
 export const forgedDirectiveAlarm = '200.001'
 
 /** Folds reports in any order, with repeats, into the newest of each kind. Pure: the same reports give the same rows, however they arrive. */
-export function foldReports(reports: readonly Report[]): Folded {
+export function foldReports(reports: readonly Report[], greetings: readonly Greeting[] = []): Folded {
   const newest = new Map<string, unknown>()
-  const folded: Folded = { hellos: [], goodbyes: [], attempts: [], states: [], staged: [], inventories: [], positions: [], resend: [], alarms: [], answers: [] }
+  const folded: Folded = { hellos: [], greetings: [], goodbyes: [], attempts: [], states: [], staged: [], inventories: [], positions: [], resend: [], alarms: [], answers: [] }
   const put = <T>(list: T[], kind: string, key: string, item: T) => {
     if (newest.has(`${kind}/${key}`)) return
     newest.set(`${kind}/${key}`, true)
     list.push(item)
   }
   // newest first: the first of each kind is the one that counts
-  for (const report of [...reports].sort((a, b) => b.incarnation - a.incarnation || b.seq - a.seq)) {
+  for (const { site, incarnation, seq, bootId, body } of [...greetings].sort(newestFirst)) put(folded.greetings, 'greeting', site, { site, incarnation, seq, bootId, body })
+  for (const report of [...reports].sort(newestFirst)) {
     const { site, incarnation, seq, bootId, body } = report
     const stamp: Stamp = { site, incarnation, seq, bootId }
     const putAttempt = (attempt: AttemptReport) => put(folded.attempts, 'attempt', attempt.deployment, { ...stamp, rolloutId: splitDeploymentId(attempt.deployment).rollout, event: eventOf(attempt), attempt })

@@ -5,13 +5,16 @@ import { fromUtf8 } from '../../protocol/bytes.ts'
 import { GuardLost } from '../../db/client.ts'
 import { FleetId, SiteId } from '../../protocol/ids.ts'
 import { limits } from '../../protocol/limits.ts'
-import { Report } from '../../protocol/reports.ts'
+import { controllerProtocols, standingOf } from '../../protocol/protocol-versions.ts'
+import { Greeting, Report, UnknownReport } from '../../protocol/reports.ts'
 import { ok, refuse, type Result } from '../../protocol/result.ts'
-import { parseUpTopic } from '../../protocol/topics.ts'
+import { parseUpTopic, probeTopic } from '../../protocol/topics.ts'
 import type { Ctx } from '../context.ts'
 import { dispatchDirectives } from '../directive/dispatch.ts'
-import { advanceRollout } from '../rollout/advance.ts'
+import { advanceRollout, newAllowance } from '../rollout/advance.ts'
+import { wakeRollouts } from '../rollout/wake.ts'
 import { foldReports, type Folded } from './fold.ts'
+import { takeProbe } from './probe.ts'
 import { recordReports } from './record.ts'
 
 /** A message as it came from the broker; `payload` is the text of a sealed envelope. */
@@ -24,20 +27,30 @@ export type Received = { accepted: number; refused: { index: number; reason: str
  */
 export async function receiveReports(ctx: Ctx, messages: readonly IncomingMessage[]): Promise<Received> {
   const reports: Report[] = []
+  const greetings: Greeting[] = []
+  const unknownKinds: string[] = []
   const refused: Received['refused'] = []
   for (const [index, message] of messages.entries()) {
+    if (message.topic === probeTopic(ctx.config.fleet)) {
+      const probed = await takeProbe(ctx, message.payload)
+      if (!probed.ok) refused.push({ index, reason: probed.refusal })
+      continue
+    }
     const opened = await openMessage(ctx, message)
-    if (opened.ok) reports.push(opened.value)
-    else refused.push({ index, reason: opened.refusal })
+    if (!opened.ok) refused.push({ index, reason: opened.refusal })
+    else if (opened.value.form === 'report') reports.push(opened.value.report)
+    else if (opened.value.form === 'greeting') greetings.push(opened.value.report)
+    else unknownKinds.push(opened.value.report.body.kind)
   }
+  if (unknownKinds.length > 0) ctx.log.write('warn', 'ingest.unknown-kind', { count: unknownKinds.length, first: unknownKinds[0], requestId: ctx.requestId })
   if (refused.length > 0) ctx.log.write('warn', 'ingest.refused', { count: refused.length, first: refused[0], requestId: ctx.requestId })
-  if (reports.length > 0) {
-    const folded = foldReports(reports)
+  if (reports.length + greetings.length > 0) {
+    const folded = foldReports(reports, greetings)
     await ctx.db.write(recordReports(ctx, folded))
     await advanceTouched(ctx, folded)
     if (endedIn(folded).length + folded.hellos.length + folded.resend.length + folded.positions.length > 0) await dispatchDirectives(ctx)
   }
-  return { accepted: reports.length, refused }
+  return { accepted: messages.length - refused.length, refused }
 }
 
 const keyCacheMax = 20_000
@@ -58,8 +71,11 @@ async function reportKey(ctx: Ctx, keyid: string): Promise<Uint8Array | null> {
   return key
 }
 
+/** What came of a message: a report; or, from an agent newer than this controller, the greeting of its hello or no more than its kind. */
+type Opened = { form: 'report'; report: Report } | { form: 'greeting'; report: Greeting } | { form: 'unknown'; report: UnknownReport }
+
 /** The report in a message, or why it is not believed: the topic's site, the key's and the report's must be one and the same (D3). */
-async function openMessage(ctx: Ctx, message: IncomingMessage): Promise<Result<Report, string>> {
+async function openMessage(ctx: Ctx, message: IncomingMessage): Promise<Result<Opened, string>> {
   const topic = parseUpTopic(ctx.config.fleet, message.topic)
   if (topic === null) return refuse('not a topic of this fleet')
   if (message.payload.length > limits.mqttMessageBytesMax) return refuse('over its limit')
@@ -73,12 +89,23 @@ async function openMessage(ctx: Ctx, message: IncomingMessage): Promise<Result<R
   const key = typeof keyid === 'string' ? await reportKey(ctx, keyid) : null
   const opened = await openReport(ctx.crypto, envelope, () => key)
   if (!opened.ok) return refuse(opened.refusal.reason)
-  const parsed = parsePayload(Report, opened.value.payload)
-  if (!parsed.ok) return refuse(`malformed: ${parsed.refusal.detail}`)
-  const report = parsed.value
+  const parsed = parseReport(opened.value.payload)
+  if (!parsed.ok) return parsed
+  const { report } = parsed.value
   if (report.site !== topic.site) return refuse('about another site than its topic')
   if (opened.value.keyid !== reportKeyId(report.fleet, report.site, report.incarnation)) return refuse('about another site than its key')
-  return ok(report)
+  return parsed
+}
+
+/** Reads a report as far as it can be read (SPEC §3.4). A value that is not known where one of a few must stand is refused: to guess would be worse. */
+function parseReport(payload: Uint8Array): Result<Opened, string> {
+  const known = parsePayload(Report, payload)
+  if (known.ok) return ok({ form: 'report', report: known.value })
+  const unknown = parsePayload(UnknownReport, payload)
+  if (unknown.ok) return ok({ form: 'unknown', report: unknown.value })
+  const greeting = parsePayload(Greeting, payload)
+  if (greeting.ok && standingOf(greeting.value.body.protocol, controllerProtocols) !== 'ok') return ok({ form: 'greeting', report: greeting.value })
+  return refuse(`malformed: ${known.refusal.detail}`)
 }
 
 /** Attempts that are over: these free places. One that goes on frees none. */
@@ -95,12 +122,19 @@ async function advanceTouched(ctx: Ctx, folded: Folded): Promise<void> {
       WHERE d.site_id IN (SELECT value FROM json_each(${JSON.stringify([...sites])})) AND d.state IN ('pending', 'parked') AND r.state IN ('running', 'completed') LIMIT ${limits.rolloutsPerTickMax}`)
     for (const { id } of waiting) rollouts.add(id)
   }
+  const allowance = newAllowance()
+  const left: string[] = []
   for (const id of rollouts) {
+    if (allowance.passes <= 0) {
+      left.push(id)
+      continue
+    }
     try {
-      await advanceRollout(ctx, id)
+      await advanceRollout(ctx, id, allowance)
     } catch (error) {
       // the reports are recorded; whoever won the race, or the schedule, takes the rollout further
       if (!(error instanceof GuardLost)) ctx.log.write('error', 'rollout.advance-failed', { rollout: id, error: String(error), requestId: ctx.requestId })
     }
   }
+  if (left.length > 0) await ctx.db.write([wakeRollouts(left, ctx.nowMs)])
 }

@@ -61,6 +61,6 @@ export function resendStatements(ctx: Ctx, folded: Folded): Statement[] {
     ...reissue(ctx, { sql: otherBoot, args: [rows, ctx.nowMs] }),
     { sql: `${again} AND slot IN ('desired', 'grant') AND site_id IN (${lacking})`, args: [ctx.nowMs, ctx.nowMs, rows] },
     { sql: `${again} AND slot LIKE 'command/%' AND site_id IN (SELECT value->>0 FROM json_each(?) WHERE value->>1 IS NOT NULL)`, args: [ctx.nowMs, ctx.nowMs, rows] },
-    { sql: `UPDATE deployment SET not_before_ms = 0 WHERE state = 'pending' AND why LIKE 'presence: %' AND site_id IN (SELECT value->>0 FROM json_each(?))`, args: [rows] },
+    { sql: `UPDATE deployment SET not_before_ms = 0 WHERE state IN ('pending', 'parked') AND (why LIKE 'presence: %' OR why LIKE 'agent: %' OR why LIKE 'no-common-protocol: %') AND site_id IN (SELECT value->>0 FROM json_each(?))`, args: [rows] },
   ]
 }

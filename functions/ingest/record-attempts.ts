@@ -76,13 +76,13 @@ function endedStatements(ctx: Ctx, attempts: Folded['attempts']): Statement[] {
       sql: `UPDATE deployment SET state = ${nextState(`'retry'`, ['retry'])}, why = 'will be tried again: ' || why, updated_ms = ?,
               not_before_ms = ? + (r.policy->>'retryDelay') * (1 << min(failures - 1, 20))
             FROM json_each(?) AS j, rollout r
-            WHERE ${mine} AND r.id = deployment.rollout_id AND r.state IN ('running', 'completed') AND deployment.seq = j.value->>4 AND deployment.seq_incarnation = j.value->>3
+            WHERE ${mine} AND r.id = +deployment.rollout_id AND r.state IN ('running', 'completed') AND deployment.seq = j.value->>4 AND deployment.seq_incarnation = j.value->>3
               AND ${isIn(listOf(['failed', 'rolled-back', 'timed-out']))} AND deployment.failures <= (r.policy->>'retries')`,
       args: [ctx.nowMs, ctx.nowMs, rows],
     },
     {
       // whoever waited for this site may go now
-      sql: `UPDATE deployment SET not_before_ms = 0 WHERE state = 'pending' AND why LIKE 'busy: %' AND site_id IN (SELECT value->>1 FROM json_each(?))`,
+      sql: `UPDATE deployment SET not_before_ms = 0 WHERE state IN ('pending', 'parked') AND why LIKE 'busy: %' AND site_id IN (SELECT value->>1 FROM json_each(?))`,
       args: [rows],
     },
   ]

@@ -1,10 +1,12 @@
 import type { Statement } from '../../db/client.ts'
 import type { Ctx } from '../context.ts'
+import { heedHellos } from '../restore/heed-hellos.ts'
 import type { Folded } from './fold.ts'
 import { answerStatements, liftStatements, resendStatements } from './record-answers.ts'
 import { attemptStatements, closeStatements, contradictStatements } from './record-attempts.ts'
 import { alarmStatements, inventoryStatement, stagedStatement, stateStatement } from './record-facts.ts'
-import { goodbyeStatement, helloStatement } from './record-presence.ts'
+import { missingStatements } from './record-missing.ts'
+import { goodbyeStatement, greetingStatement, helloStatement } from './record-presence.ts'
 
 /**
  * The statements that make a folded batch true, all in one database batch and without a read before it: each row is guarded by
@@ -14,8 +16,10 @@ import { goodbyeStatement, helloStatement } from './record-presence.ts'
 export function recordReports(ctx: Ctx, folded: Folded): Statement[] {
   const unstarted = folded.attempts.filter((attempt) => attempt.event === 'not-started')
   return [
-    ...(folded.hellos.length > 0 ? [helloStatement(ctx, folded.hellos)] : []),
+    ...(folded.hellos.length > 0 ? [...heedHellos(ctx, folded.hellos), helloStatement(ctx, folded.hellos)] : []),
+    ...(folded.greetings.length > 0 ? [greetingStatement(ctx, folded.greetings)] : []),
     ...(folded.states.length > 0 ? [stateStatement(folded.states)] : []),
+    ...missingStatements(folded.attempts),
     ...(folded.attempts.length > 0 ? attemptStatements(ctx, folded.attempts) : []),
     ...(folded.goodbyes.length > 0 ? [goodbyeStatement(folded.goodbyes)] : []),
     ...(folded.staged.length > 0 ? [stagedStatement(folded.staged)] : []),

@@ -35,6 +35,13 @@ export const agentContracts = {
     params: z.strictObject({ digest: Digest }), response: z.object({ envelope: Envelope, index: Digest, indexBytes: z.int() }),
   }),
   renewEnrolment: contract({ id: 'renewEnrolment', tag: 'Agents', method: 'get', path: '/v1/agent/enrolment', access: 'agent', summary: 'The enrolment again, for instance after broker credentials were rotated', response: Enrolment }),
+  certify: contract({
+    id: 'certify', tag: 'Agents', method: 'post', path: '/v1/agent/certificate', access: 'agent', summary: 'A client certificate for the broker, for a key of the agent; those before it stop working', idempotencyKey: false,
+    /** PKCS #10 in PEM. */
+    body: z.strictObject({ request: z.string().max(limits.certificateRequestBytesMax).regex(/^-----BEGIN CERTIFICATE REQUEST-----\r?\n[A-Za-z0-9+/=\r\n]+-----END CERTIFICATE REQUEST-----\s*$/, 'must be a certificate request in PEM') }),
+    /** Both in PEM; `authority` signs the broker's own certificate, null where a public one does. */
+    response: z.object({ certificate: z.string(), authority: z.string().nullable() }),
+  }),
 } as const
 
 /** What an enrolling agent signs: binds its key to this site and this claim. */

@@ -4,6 +4,8 @@ import { contract } from './contract.ts'
 
 /** One message as the broker had it: its topic, and its bytes in base64. */
 const Message = { topic: z.string().max(500), payload: z.base64().max(limits.envelopeBytesMax) }
+/** A payload that is not base64 is refused by itself: the others of its array must not be lost with it. */
+const Delivered = z.looseObject({ topic: Message.topic, payload: z.string() })
 const taken = z.object({ accepted: z.int(), refused: z.array(z.object({ index: z.int(), reason: z.string() })) })
 
 /** How reports come in where nobody listens on the controller's behalf, or somebody listens elsewhere. All are safe to repeat. */
@@ -20,7 +22,14 @@ export const ingressContracts = {
   ingestWebhook: contract({
     id: 'ingestWebhook', tag: 'Ingress', method: 'post', path: '/v1/ingest/webhook', access: 'ingest', summary: 'Reports from a rule or webhook of the broker itself, one or several; safe to repeat', bodyBytesMax: limits.ingestBodyBytesMax, idempotencyKey: false,
     /** Brokers add fields of their own, which are not looked at. */
-    body: z.union([z.looseObject(Message), z.array(z.looseObject(Message)).min(1).max(limits.ingestBatchMax)]),
+    body: z.union([Delivered, z.array(Delivered).min(1).max(limits.ingestBatchMax)]),
     response: taken,
+  }),
+  /** AWS IoT adds `/?confirmationToken=…` to the confirmation URL that its rule names, which is the one of `ingestWebhook`. */
+  confirmIngress: contract({
+    id: 'confirmIngress', tag: 'Ingress', method: 'post', path: '/v1/ingest/webhook/', access: 'public', summary: "AWS IoT asks whether its rule may send reports here; obeyed for this controller's own account only", bodyBytesMax: limits.confirmationBytesMax, idempotencyKey: false,
+    query: z.strictObject({ confirmationToken: z.string().max(limits.confirmationBytesMax).optional() }),
+    body: z.looseObject({ messageType: z.literal('DestinationConfirmation'), arn: z.string().max(300), enableUrl: z.string().max(limits.confirmationBytesMax) }),
+    response: z.object({ confirmed: z.literal(true) }),
   }),
 } as const

@@ -1,11 +1,19 @@
+import type { BodyOf } from '../../../protocol/http/contract.ts'
+import type { ingressContracts } from '../../../protocol/http/ingress.ts'
 import { limits } from '../../../protocol/limits.ts'
 import type { Log } from '../../ports/log.ts'
 
 /** One message of a site as the broker hands it over. */
 export type IncomingMessage = { topic: string; payload: Uint8Array }
-/** Takes a batch, or rejects: then it gets the same batch again. Taking one twice changes nothing (SPEC I8). */
-export type ReportSink = (messages: readonly IncomingMessage[]) => Promise<unknown>
-/** What listens on the controller's behalf. After each start and each reconnect it asks all agents for a hello. */
+/** Why last wills may have been missed: whoever listens has just begun, or its broker was away for a moment or started anew. */
+export type GapCause = NonNullable<BodyOf<typeof ingressContracts.ingest>['gap']>
+/** Where reports go. Either call rejects when nothing was taken, and then comes again; being told twice changes nothing (SPEC I8). */
+export interface ReportSink {
+  take(messages: readonly IncomingMessage[]): Promise<unknown>
+  /** From here on sites are `unknown` until their hello. */
+  gap(cause: GapCause): Promise<unknown>
+}
+/** What listens on the controller's behalf. After each start and each reconnect it tells of the gap, and then asks all agents for a hello. */
 export interface ReportSubscriber {
   /** Resolves once it listens for the first time; until then, and from then on, it connects again by itself. */
   start(): Promise<void>
@@ -16,49 +24,50 @@ export interface ReportSubscriber {
 export type ReportBatcher = {
   /** Resolves once the sink has taken the message; rejects when it was stopped before, or when too much is waiting. */
   add(message: IncomingMessage): Promise<void>
+  /** Whether the sink was told of the gap; false when `signal` or the end came first. */
+  gap(cause: GapCause, signal?: AbortSignal): Promise<boolean>
   stop(): Promise<void>
 }
 
 type Waiting = { message: IncomingMessage; taken: () => void; refused: (error: Error) => void }
 
-const waitMs = 20
+/** How long a message waits for company where the sink is in the same process. */
+const companyMsDefault = 20
 const retryMs = { base: 250, max: 15_000 }
 /** So that a batch, in base64 and with its topics, fits into one request to the controller. */
 const batchBytesMax = limits.ingestBodyBytesMax / 2
 const waitingMax = 20 * limits.ingestBatchMax
+const waitingBytesMax = 16 * batchBytesMax
 
 /** Gathers messages for a moment and hands them on in batches, one at a time and in order; a sink that fails gets its batch again, with growing pauses. */
-export function createReportBatcher(options: { sink: ReportSink; log: Log }): ReportBatcher {
-  const { sink, log } = options
+export function createReportBatcher(options: { sink: ReportSink; log: Log; companyMs?: number }): ReportBatcher {
+  const { sink, log, companyMs = companyMsDefault } = options
   let waiting: Waiting[] = []
+  let waitingBytes = 0
   let running: Promise<void> | null = null
   const stopped = new AbortController()
 
-  const sleep = (spanMs: number): Promise<void> =>
-    new Promise((resolve) => {
-      const timer = setTimeout(resolve, spanMs)
-      stopped.signal.addEventListener('abort', () => (clearTimeout(timer), resolve()), { once: true })
-    })
-
-  async function hand(batch: readonly IncomingMessage[]): Promise<boolean> {
-    for (let tries = 1; !stopped.signal.aborted; tries++) {
+  async function untilTaken(give: () => Promise<unknown>, facts: Record<string, unknown>, signal: AbortSignal): Promise<boolean> {
+    for (let tries = 1; !signal.aborted; tries++) {
       try {
-        await sink(batch)
+        await give()
         return true
       } catch (error) {
-        log.write('warn', 'reports.sink-failed', { tries, messages: batch.length, detail: error instanceof Error ? error.message : String(error) })
-        await sleep(Math.random() * Math.min(retryMs.max, retryMs.base * 2 ** Math.min(tries - 1, 20)))
+        log.write('warn', 'reports.sink-failed', { tries, ...facts, detail: error instanceof Error ? error.message : String(error) })
+        await sleep(Math.random() * Math.min(retryMs.max, retryMs.base * 2 ** Math.min(tries - 1, 20)), signal)
       }
     }
     return false
   }
 
   async function run(): Promise<void> {
-    if (waiting.length < limits.ingestBatchMax) await sleep(waitMs)
+    if (waiting.length < limits.ingestBatchMax) await sleep(companyMs, stopped.signal)
     while (waiting.length > 0 && !stopped.signal.aborted) {
       const batch = waiting.splice(0, sizeOfBatch(waiting))
-      const taken = await hand(batch.map(({ message }) => message))
-      for (const entry of batch) taken ? entry.taken() : entry.refused(new Error('the subscriber was stopped'))
+      const messages = batch.map(({ message }) => message)
+      waitingBytes -= bytesOf(messages)
+      const isTaken = await untilTaken(() => sink.take(messages), { messages: batch.length }, stopped.signal)
+      for (const entry of batch) isTaken ? entry.taken() : entry.refused(new Error('the subscriber was stopped'))
     }
     running = null
   }
@@ -67,10 +76,12 @@ export function createReportBatcher(options: { sink: ReportSink; log: Log }): Re
     add: (message) =>
       new Promise((taken, refused) => {
         if (stopped.signal.aborted) return refused(new Error('the subscriber was stopped'))
-        if (waiting.length >= waitingMax) return refused(new Error('too many reports are waiting for the controller'))
+        if (waiting.length >= waitingMax || waitingBytes >= waitingBytesMax) return refused(new Error('too many reports are waiting for the controller'))
         waiting.push({ message, taken, refused })
+        waitingBytes += message.payload.length
         running ??= run()
       }),
+    gap: (cause, signal) => untilTaken(() => sink.gap(cause), { gap: cause }, signal === undefined ? stopped.signal : AbortSignal.any([signal, stopped.signal])),
     async stop() {
       stopped.abort()
       await running
@@ -80,9 +91,25 @@ export function createReportBatcher(options: { sink: ReportSink; log: Log }): Re
   }
 }
 
+const bytesOf = (messages: readonly IncomingMessage[]): number => messages.reduce((sum, { payload }) => sum + payload.length, 0)
+
 /** How many of the messages that wait go together: at least one, at most a batch in number and in bytes. */
 function sizeOfBatch(waiting: readonly Waiting[]): number {
   let bytes = 0
   const end = waiting.findIndex(({ message }, i) => i >= limits.ingestBatchMax || ((bytes += message.payload.length) > batchBytesMax && i > 0))
   return end < 0 ? waiting.length : end
+}
+
+/** Ends early when the signal does. */
+function sleep(spanMs: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) return resolve()
+    const end = (): void => {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', end)
+      resolve()
+    }
+    const timer = setTimeout(end, spanMs)
+    signal.addEventListener('abort', end)
+  })
 }

@@ -1,13 +1,15 @@
 import { toHex } from '../../../protocol/bytes.ts'
 import type { Crypto } from '../../../protocol/crypto.ts'
+import { FleetError } from '../../../protocol/errors.ts'
 import { SiteId, type FleetId } from '../../../protocol/ids.ts'
 import type { Broker, BrokerCredentials, OutgoingMessages } from '../../ports/broker.ts'
 import type { Ids } from '../../ports/ids.ts'
 import type { Log } from '../../ports/log.ts'
 import { brokerCredentials } from '../broker-password.ts'
+import { createMosquittoRegistrar } from './mosquitto-registrar.ts'
 import { openConnection, type BrokerAccess, type MqttLink } from './open-connection.ts'
 
-/** Where the broker keeps who may connect; for brokers that are told by somebody else it is left out. */
+/** Tells the broker who may connect. */
 export type BrokerRegistrar = { admit(credentials: BrokerCredentials): Promise<void>; expel(site: string): Promise<void> }
 
 export type MqttBrokerOptions = BrokerAccess & {
@@ -18,7 +20,8 @@ export type MqttBrokerOptions = BrokerAccess & {
   log: Log
   /** How sites reach the broker, which may differ from how the controller does. */
   sitesUrl: string
-  registrar?: BrokerRegistrar
+  /** Whether this controller tells the broker who may connect, and in whose language; `none` where somebody else does. */
+  registrar?: 'none' | 'mosquitto'
   /** One connection for each call instead of one that is kept: for Workers, where none outlives its request. */
   perCall?: boolean
   /** For connecting, and again for the publishing of one call. */
@@ -29,7 +32,7 @@ const inFlightMax = 100
 
 /** Any MQTT broker by its URL. What the broker has not acknowledged in time is left out of the answer, and so tried again. */
 export function createMqttBroker(options: MqttBrokerOptions): Broker & { close(): Promise<void> } {
-  const { fleet, crypto, ingestSecret, log, registrar, perCall = false, timeoutMs = 10_000 } = options
+  const { fleet, crypto, ingestSecret, log, perCall = false, timeoutMs = 10_000 } = options
   let kept: Promise<MqttLink> | null = null
 
   function open(): Promise<MqttLink> {
@@ -48,6 +51,21 @@ export function createMqttBroker(options: MqttBrokerOptions): Broker & { close()
     client.end(false)
     if (!(await within(gone, 1000))) client.end(true)
   }
+
+  async function withLink<T>(work: (link: MqttLink) => Promise<T>): Promise<T> {
+    const link = await open().catch((cause: unknown) => {
+      throw new FleetError('unavailable', `the broker does not answer: ${cause instanceof Error ? cause.message : String(cause)}`, { reason: 'broker', cause })
+    })
+    try {
+      const result = await work(link)
+      if (perCall) await end(link)
+      return result
+    } catch (error) {
+      link.client.end(true)
+      throw error
+    }
+  }
+  const registrar = options.registrar === 'mosquitto' ? createMosquittoRegistrar({ fleet, ids: options.ids, username: options.username, timeoutMs, withLink }) : null
 
   return {
     async publish(messages) {
@@ -80,6 +98,8 @@ async function publishAll({ client }: MqttLink, messages: OutgoingMessages, ackn
   const inFlight = new Set<Promise<unknown>>()
   for await (const { key, topic, payload, retain } of messages) {
     if (inFlight.size >= inFlightMax) await Promise.race(inFlight)
+    // nothing more is made for a connection that is over
+    if (!client.connected) return
     const noted = client.publishAsync(topic, payload as Buffer, { qos: 1, retain }).then(() => acknowledged.add(key), () => undefined)
     inFlight.add(noted)
     void noted.then(() => inFlight.delete(noted))
