@@ -14,6 +14,7 @@ export const exitCodes = {
   'not-verified': { code: 9, meaning: 'a signature, a key or a digest is not what it must be' },
   'wait-over': { code: 10, meaning: 'the time given with --timeout is over; what was waited for goes on' },
   'parked': { code: 11, meaning: 'the rollout completed, and sites that were offline have yet to catch up' },
+  'link-failed': { code: 12, meaning: 'murmur infra doctor found a link that does not work' },
 } as const
 export type ExitName = keyof typeof exitCodes
 
@@ -37,6 +38,9 @@ const trustReasons = new Set(['unknown-key', 'bad-signature', 'wrong-root', 'key
 
 export const exitOfProblem = (code: ErrorCode, reason: string | undefined): ExitName =>
   code === 'unprocessable' && reason !== undefined && trustReasons.has(reason) ? 'not-verified' : exitOfErrorCode[code]
+
+/** What the exit status of a program that this command ran means. */
+export const exitOfStatus = (status: number): ExitName => (Object.keys(exitCodes) as ExitName[]).find((name) => exitCodes[name].code === status) ?? 'failure'
 
 /** The table as `murmur help exit-codes` prints it. */
 export const describeExitCodes = (): string =>

@@ -1,9 +1,11 @@
 import { Command, CommanderError } from 'commander'
 import { CliError } from './cli-error.ts'
 import { addAlarmCommands } from './commands/alarm.ts'
+import { addBackupCommands } from './commands/backup.ts'
 import { addCompletionCommand } from './commands/completion.ts'
 import { addEventsCommand } from './commands/events.ts'
 import { addHelpTopics } from './commands/help-topics.ts'
+import { addInfraCommands } from './commands/infra.ts'
 import { addKeyCommands } from './commands/key.ts'
 import { addReleaseCommands } from './commands/release.ts'
 import { addRolloutCommands } from './commands/rollout.ts'
@@ -14,7 +16,7 @@ import type { Io } from './io.ts'
 import { plain } from './output/words.ts'
 import { createAct, globalOptions } from './session.ts'
 
-const nouns = [addSiteCommands, addReleaseCommands, addRolloutCommands, addAlarmCommands, addEventsCommand, addTokenCommands, addKeyCommands, addCompletionCommand, addHelpTopics]
+const nouns = [addSiteCommands, addReleaseCommands, addRolloutCommands, addAlarmCommands, addEventsCommand, addTokenCommands, addKeyCommands, addBackupCommands, addInfraCommands, addCompletionCommand, addHelpTopics]
 
 /** Runs one command line (without the program's name) and returns its exit status. Never throws for what a user can cause. */
 export async function runMurmur(args: readonly string[], io: Io): Promise<number> {

@@ -1,5 +1,6 @@
 import { createClient, LibsqlError, type Client, type InStatement, type InValue, type ResultSet } from '@libsql/client'
 import { drizzle, type LibSQLDatabase } from 'drizzle-orm/libsql'
+import { DatabaseFault, isBusy, toDatabaseFault } from './database-fault.ts'
 
 /** One SQL statement with its arguments; drizzle's `toSQL()` gives `params`, which `statement` takes over. */
 export type Statement = { sql: string; args: InValue[] }
@@ -15,7 +16,10 @@ export class GuardLost extends Error {
   }
 }
 
-/** libSQL by URL: `:memory:`, `file:…`, `http(s)://…` (sqld, Turso). Reads go through `orm`, writes through `write`. */
+/**
+ * libSQL by URL: `:memory:`, `file:…`, `http(s)://…` (sqld, Turso). Reads go through `orm`, writes through `write`. Whatever is asked rejects
+ * with a DatabaseFault (`findDatabaseFault`) when the database is away, at its quota, busy or closed to us.
+ */
 export interface Database {
   orm: LibSQLDatabase
   /** All statements or none, provided all guards hold. Rejects with GuardLost when one does not. One round trip. */
@@ -26,9 +30,10 @@ export interface Database {
 }
 
 const busyAttemptsMax = 5
+/** A database over the network that has not answered by then is away. */
+const answerMsMax = 30_000
 
 const isLocal = (url: string): boolean => url === ':memory:' || url.startsWith('file:')
-const isBusy = (error: unknown): boolean => error instanceof LibsqlError && error.code.startsWith('SQLITE_BUSY')
 // over HTTP the extended code is missing, so the name that our own schema gives the constraint has to tell
 const isGuard = (error: unknown): boolean => error instanceof LibsqlError && error.code.startsWith('SQLITE_CONSTRAINT') && error.message.includes('guard_lost')
 
@@ -37,11 +42,21 @@ export function statement(query: { toSQL(): { sql: string; params: unknown[] } }
   return { sql, args: params as InValue[] }
 }
 
+/** `fetch` for the client: ends, and reads the answer here, so that a connection that breaks is told from a mistake of ours. */
+async function fetchInTime(request: Request): Promise<Response> {
+  try {
+    const response = await fetch(request, { signal: AbortSignal.timeout(answerMsMax) })
+    return new Response(await response.arrayBuffer(), response)
+  } catch (error) {
+    throw new DatabaseFault('database-away', error)
+  }
+}
+
 /** Opens a database. In one process a file must be opened once: one connection, one lock, so that SQLITE_BUSY cannot arise here. */
 export async function openDatabase(url: string, authToken?: string): Promise<Database> {
   const local = isLocal(url)
   const open = async (): Promise<Client> => {
-    const client = createClient({ url, authToken, concurrency: local ? 1 : 20 })
+    const client = createClient({ url, authToken, concurrency: local ? 1 : 20, fetch: fetchInTime })
     if (local) for (const pragma of ['journal_mode=WAL', 'synchronous=NORMAL', 'foreign_keys=ON', 'temp_store=MEMORY', 'cache_size=-32768']) await client.execute(`PRAGMA ${pragma}`)
     return client
   }
@@ -55,7 +70,7 @@ export async function openDatabase(url: string, authToken?: string): Promise<Dat
       try {
         return await work(client)
       } catch (error) {
-        if (!isBusy(error) || tries === busyAttemptsMax) throw error
+        if (!isBusy(error) || tries === busyAttemptsMax) throw toDatabaseFault(error)
         if (local) {
           client.close()
           client = await open()

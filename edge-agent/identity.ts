@@ -9,7 +9,7 @@ import type { Files } from './host/host.ts'
 import type { StatePaths } from './state-paths.ts'
 
 /** Who this site is, since its enrolment: the secrets of the agent. Readable by its owner only. */
-export const SiteIdentity = z.strictObject({
+export const SiteIdentity = z.object({
   v: z.literal(1),
   privateKey: z.base64(),
   enrolment: Enrolment,

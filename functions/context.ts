@@ -30,6 +30,8 @@ export type Config = {
   publicUrl: string
   /** Version of the controller, for logs and `/healthz`. */
   version: string
+  /** Where the functions run: a check of the links says what to mend there. */
+  host: 'node' | 'worker'
 }
 
 /** Who asks: a token (`token:{name}`), an agent (`site:{id}`), or the controller itself (`controller`). */

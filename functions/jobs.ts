@@ -1,8 +1,14 @@
+import { findDatabaseFault } from '../db/database-fault.ts'
+import { noteAtWork, noteEveryMs, versionsAtWork } from '../db/versions-at-work.ts'
 import { sealAudit } from './audit/seal.ts'
 import { newContext, type Ctx, type Deps } from './context.ts'
 import { dispatchDirectives } from './directive/dispatch.ts'
+import { describeError } from './http/describe-error.ts'
 import { expireIdempotency } from './http/idempotency.ts'
+import type { Log } from './ports/log.ts'
 import { confirmReleases } from './release/confirm-all.ts'
+import { removeObjects } from './release/remove-objects.ts'
+import { sweepUploads } from './release/sweep-uploads.ts'
 import { tickRollouts } from './rollout/tick.ts'
 
 /** Scheduled work. Each run is bounded (its verb says how many rows), harmless to repeat, to overlap and to leave out (F48). */
@@ -16,7 +22,22 @@ export function createJobs(deps: Deps): Job[] {
     job('tick-rollouts', 5_000, tickRollouts),
     job('dispatch-directives', 5_000, dispatchDirectives),
     job('confirm-releases', 2_000, confirmReleases),
+    job('remove-objects', 60_000, removeObjects),
+    job('sweep-uploads', 3_600_000, sweepUploads),
     job('seal-audit', 60_000, sealAudit),
     job('expire-idempotency', 3_600_000, expireIdempotency),
+    job('note-at-work', 60_000, noteThatJobsRun),
   ]
+}
+
+/** Runs one. It fails without harm: what it did not do is done by its next run, and one that fails keeps no other from running. */
+export async function runJob(job: Job, log: Log): Promise<void> {
+  await job.run().catch((error: unknown) => log.write('error', 'job.failed', { job: job.name, cause: findDatabaseFault(error)?.message ?? describeError(error) }))
+}
+
+/** Leaves a sign that scheduled work runs, and in which version. Reads one row; writes one every ten minutes. */
+async function noteThatJobsRun(ctx: Ctx): Promise<void> {
+  const noted = await versionsAtWork(ctx.db)
+  if (noted.some(({ version, atMs }) => version === ctx.config.version && atMs > ctx.nowMs - noteEveryMs)) return
+  await ctx.db.write([noteAtWork(ctx.config.version, ctx.nowMs)])
 }

@@ -14,6 +14,9 @@ export const limits = {
   httpBodyBytesMax: 1024 * 1024,
   ingestBodyBytesMax: 8 * 1024 * 1024,
   ingestBatchMax: 500,
+  confirmationBytesMax: 8 * 1024,
+  certificateRequestBytesMax: 4096,
+  probeLifeMs: 15 * 60_000,
   trustKeysMax: 32,
   // releases
   manifestBytesMax: 128 * 1024,
@@ -27,6 +30,10 @@ export const limits = {
   uploadsPerRequestMax: 500,
   downloadsPerRequestMax: 200,
   urlLifeMs: 15 * 60_000,
+  /** S3 takes 5 MiB to 5 GiB, and 10,000 parts of an object. */
+  partBytes: 64 * 1024 * 1024,
+  partsPerRequestMax: 100,
+  collectedPerRequestMax: 50,
   // sites
   sitesMax: 100_000,
   nodesPerSiteMax: 64,
@@ -38,7 +45,9 @@ export const limits = {
   stepsPerTickMax: 2000,
   retriesMax: 10,
   rolloutsPerTickMax: 50,
+  advancePassesMax: 140,
   standingPerSiteMax: 50,
+  steppingReleasesMax: 100,
   grantMarginMs: 60_000,
   casAttemptsMax: 3,
   // directives
@@ -51,6 +60,10 @@ export const limits = {
   spoolReportsMax: 4096,
   journalStartsMax: 5,
   agentClockSkewMs: 5 * 60_000,
+  // backups
+  backupPieceBytesMax: 64 * 1024 * 1024,
+  backupIndexBytesMax: 16 * 1024 * 1024,
+  restoreHelloLifeMs: 24 * 3_600_000,
   // HTTP
   pageSizeMax: 500,
   pageSizeDefault: 50,

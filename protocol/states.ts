@@ -79,11 +79,15 @@ export const waveStates = ['waiting', 'open', 'done'] as const
 export type WaveState = (typeof waveStates)[number]
 
 /** Why a rollout stands still; it goes on when the set is empty. */
-export const pauseReasons = ['operator', 'failures', 'threshold', 'release'] as const
+export const pauseReasons = ['operator', 'failures', 'threshold', 'release', 'restored'] as const
 export type PauseReason = (typeof pauseReasons)[number]
 
 export const presences = ['online', 'offline', 'unknown'] as const
 export type Presence = (typeof presences)[number]
+
+/** What is known of a site since the database came back from a backup (SPEC §8). */
+export const restoreVerdicts = ['not-heard-yet', 'as-in-backup', 'went-on', 'moved-on', 'stranger'] as const
+export type RestoreVerdict = (typeof restoreVerdicts)[number]
 
 export const siteStates = ['claimed', 'enrolled', 'removed'] as const
 export type SiteState = (typeof siteStates)[number]

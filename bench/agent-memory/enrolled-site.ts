@@ -3,11 +3,11 @@ import { copyFileSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { build } from 'esbuild'
 import { createEmbeddedBroker } from '../../functions/adapters/node/embedded-broker.ts'
 import { nodeCrypto } from '../../functions/adapters/node/node-crypto.ts'
 import { receiveReports } from '../../functions/ingest/receive.ts'
 import { serveHttp } from '../../functions/platform/serve-http.ts'
+import { bundleAgent } from '../../infra/agent/build-version.ts'
 import { fleet, startController } from '../../test/support/controller.ts'
 
 /** `node` is a copy of this Node's binary. `program` is the agent as it stands here, `bundle` the same as one file. `saidHello`: whether the agent has said hello since the last call. */
@@ -22,7 +22,7 @@ export async function enrolledSite(): Promise<EnrolledSite> {
   const broker = await createEmbeddedBroker({ fleet, ingestSecret: controller.deps.keys.ingestSecret(), crypto: nodeCrypto, log: controller.deps.log, host: '127.0.0.1', port: 0, sitesUrl: null, incarnationOf: async () => 1 })
   controller.deps.broker = broker
   controller.deps.clock = { nowMs: () => Date.now() }
-  const subscriber = broker.createSubscriber((messages) => receiveReports(controller.context(), messages))
+  const subscriber = broker.createSubscriber({ take: (messages) => receiveReports(controller.context(), messages), gap: async () => undefined })
   await subscriber.start()
   const http = await serveHttp('127.0.0.1', 0)
   http.use((request) => controller.app.fetch(request))
@@ -52,11 +52,3 @@ export async function enrolledSite(): Promise<EnrolledSite> {
     },
   }
 }
-
-/** The agent as one file, as it is shipped. */
-const bundleAgent = (outfile: string) =>
-  build({
-    stdin: { contents: `import { main } from './main.ts'\nprocess.exitCode = await main(process.argv.slice(2))`, resolveDir: agentDirectory, loader: 'ts' },
-    outfile, bundle: true, platform: 'node', format: 'esm', target: 'node24', minify: true, logLevel: 'error',
-    banner: { js: `import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);` },
-  })

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { createMqttBroker } from '../../functions/adapters/mqtt/mqtt-broker.ts'
 import { createMqttSubscriber } from '../../functions/adapters/mqtt/subscriber.ts'
-import type { IncomingMessage, ReportSubscriber } from '../../functions/adapters/mqtt/batch-reports.ts'
+import type { ReportSink, ReportSubscriber } from '../../functions/adapters/mqtt/batch-reports.ts'
 import { createEmbeddedBroker } from '../../functions/adapters/node/embedded-broker.ts'
 import { nodeCrypto } from '../../functions/adapters/node/node-crypto.ts'
 import { sortableIds } from '../../functions/adapters/node/sortable-ids.ts'
@@ -20,7 +20,7 @@ import { millisecondsOf } from '../by-turns.ts'
 import { enrolOnline } from '../enrol-online.ts'
 import { startSites } from './start-sites.ts'
 
-type BrokerSide = { broker: Broker; createSubscriber(sink: (messages: readonly IncomingMessage[]) => Promise<unknown>): ReportSubscriber; close(): Promise<void> }
+type BrokerSide = { broker: Broker; createSubscriber(sink: ReportSink): ReportSubscriber; close(): Promise<void> }
 
 const patienceMs = 60_000
 /** Time for what travels ahead of the start to arrive. */
@@ -41,9 +41,12 @@ export async function createRealLoop(siteNames: readonly string[], mosquittoUrl:
 
   let recorded = 0
   let heard: () => void = () => undefined
-  const subscriber = side.createSubscriber(async (messages) => {
-    recorded += (await receiveReports(controller.context(), messages)).accepted
-    heard()
+  const subscriber = side.createSubscriber({
+    async take(messages) {
+      recorded += (await receiveReports(controller.context(), messages)).accepted
+      heard()
+    },
+    gap: async () => undefined,
   })
   await subscriber.start()
   const allRecorded = (count: number): Promise<void> =>

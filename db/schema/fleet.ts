@@ -49,6 +49,8 @@ export const site = sqliteTable(
     desiredDeployment: text('desired_deployment').$type<DeploymentId>(),
     desiredEpoch: integer('desired_epoch').notNull(),
     desiredGeneration: integer('desired_generation').notNull(),
+    // beside protocolMax; null from before it was kept
+    protocolMin: integer('protocol_min'),
   },
   (t) => [
     // the console's and the CLI's filter; most sites are online, so the others are found quickly

@@ -1,6 +1,8 @@
 import { index, integer, primaryKey, sqliteTable, text } from 'drizzle-orm/sqlite-core'
 import type { Directive } from '../../protocol/directives.ts'
-import type { Role } from '../../protocol/states.ts'
+import type { ReleaseRef } from '../../protocol/ids.ts'
+import type { AttemptReport } from '../../protocol/reports.ts'
+import type { RestoreVerdict, Role } from '../../protocol/states.ts'
 
 /**
  * The current directives of a site, and at the same time the outbox: written in the batch that decided them, unsigned
@@ -78,3 +80,20 @@ export const idempotency = sqliteTable(
 
 /** Facts of which there is one: the trust document, the epoch, the head of the audit chain. */
 export const setting = sqliteTable('setting', { key: text().primaryKey(), value: text({ mode: 'json' }).$type<unknown>().notNull() })
+
+/**
+ * One row a site of a database that came back from a backup: what the backup said of it, and what it said itself since (SPEC §8).
+ * `heardMs` is null until a hello of the site as we know it; of a stranger only what it said is kept.
+ */
+export const restoredSite = sqliteTable('restored_site', {
+  siteId: text('site_id').primaryKey(),
+  verdict: text().$type<RestoreVerdict>().notNull(),
+  restoredMs: integer('restored_ms').notNull(),
+  running: text({ mode: 'json' }).$type<ReleaseRef>(),
+  attempt: text({ mode: 'json' }).$type<AttemptReport>(),
+  heardMs: integer('heard_ms'),
+  heardSeq: integer('heard_seq'),
+  heardRunning: text('heard_running', { mode: 'json' }).$type<ReleaseRef>(),
+  heardAttempt: text('heard_attempt', { mode: 'json' }).$type<AttemptReport>(),
+  heardTrust: integer('heard_trust'),
+})

@@ -25,6 +25,10 @@ export const release = sqliteTable(
     createdMs: integer('created_ms').notNull(),
     availableMs: integer('available_ms'),
     version: integer().notNull(),
+    /** When its objects were given up; null while they are kept. */
+    collectedMs: integer('collected_ms'),
+    /** When its publisher last did anything for it. */
+    touchedMs: integer('touched_ms'),
   },
   (t) => [
     // newest first, within a product
@@ -35,9 +39,12 @@ export const release = sqliteTable(
 )
 export type ReleaseRow = typeof release.$inferSelect
 
-/** Agents may ask for these objects; so may the store's garbage collection. */
+/** Which objects a release is made of, from the moment its publisher asks for them. Agents may fetch these, and only what is in no row may go. */
 export const releaseObject = sqliteTable(
   'release_object',
   { object: text().notNull(), releaseId: text('release_id').notNull(), storedBytes: integer('stored_bytes').notNull() },
-  (t) => [primaryKey({ columns: [t.object, t.releaseId] })],
+  (t) => [primaryKey({ columns: [t.object, t.releaseId] }), index('release_object_release').on(t.releaseId)],
 )
+
+/** Objects of no release any more that the store still has. `takenMs`: somebody is removing it, so nobody may count on it or put it again. */
+export const objectRemoval = sqliteTable('object_removal', { object: text().primaryKey(), storedBytes: integer('stored_bytes').notNull(), takenMs: integer('taken_ms') })

@@ -1,6 +1,6 @@
 import { index, integer, primaryKey, sqliteTable, text } from 'drizzle-orm/sqlite-core'
 import type { abortModes } from '../../protocol/directives.ts'
-import type { ReleaseRef } from '../../protocol/ids.ts'
+import type { ReleaseRef, RolloutId } from '../../protocol/ids.ts'
 import type { Selector } from '../../protocol/labels.ts'
 import type { RolloutPolicy, RolloutTarget, WavePolicy } from '../../protocol/policy.ts'
 import type { AttemptReport, Fault } from '../../protocol/reports.ts'
@@ -34,6 +34,8 @@ export const rollout = sqliteTable(
     createdMs: integer('created_ms').notNull(),
     requestId: text('request_id').notNull(),
     version: integer().notNull(),
+    /** The rollout that brings agents which this one needs, and that it does not start before the end of. */
+    afterRollout: text('after_rollout').$type<RolloutId>(),
   },
   (t) => [
     // the tick asks for what is due, oldest first

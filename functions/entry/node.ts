@@ -1,3 +1,4 @@
+import { findDatabaseFault } from '../../db/database-fault.ts'
 import { jsonLog } from '../adapters/node/json-log.ts'
 import { EnvironmentError } from '../platform/parse-environment.ts'
 import { readNodeSettings } from '../platform/env.ts'
@@ -16,6 +17,6 @@ async function main(): Promise<void> {
 }
 
 main().catch((error: unknown) => {
-  console.error(error instanceof EnvironmentError ? error.message : error)
+  console.error(error instanceof EnvironmentError ? error.message : (findDatabaseFault(error)?.message ?? error))
   process.exit(1)
 })

@@ -1,3 +1,5 @@
+import { systemClock } from '../adapters/node/system-clock.ts'
+import { refuseRequest } from '../platform/refuse-request.ts'
 import { openWorkerPlatform, type Execution, type WorkerPlatform } from '../platform/worker.ts'
 import type { WorkerBindings } from '../platform/worker-env.ts'
 
@@ -15,7 +17,13 @@ function platform(bindings: WorkerBindings): Promise<WorkerPlatform> {
 
 export default {
   async fetch(request: Request, bindings: WorkerBindings, execution: Execution): Promise<Response> {
-    return (await platform(bindings)).fetch(request, execution)
+    let opened: WorkerPlatform
+    try {
+      opened = await platform(bindings)
+    } catch (error) {
+      return refuseRequest(error, systemClock.nowMs())
+    }
+    return opened.fetch(request, execution)
   },
   async scheduled(event: { scheduledTime: number }, bindings: WorkerBindings, execution: Execution): Promise<void> {
     await (await platform(bindings)).runJobs(event.scheduledTime, execution)

@@ -18,6 +18,10 @@ export const examples: { [I in WithBody]: BodyInput<(typeof contracts)[I]> } = {
   updateSite: { labels: { region: 'north', tier: 'silver' } },
   createRelease: { manifest: envelope('manifest'), index: { digest, size: 48_213 } },
   signUploads: { objects: [{ digest, size: 8_388_608 }] },
+  signParts: { size: 201_326_592, parts: [{ number: 1, sha256: digest, md5: 'CY9rzUYh03PK3k6DJie09g==' }] },
+  completeUpload: { size: 201_326_592 },
+  collectReleases: { dryRun: true, unusedFor: '90d' },
+  rememberRelease: { digest },
   withdrawRelease: { reason: 'breaks the card readers of tier gold' },
   createRollout: {
     name: 'shop 1.5.0 to the north', target: { release: 'shop@1.5.0' }, selector: { matchLabels: { region: 'north' } },
@@ -37,6 +41,11 @@ export const examples: { [I in WithBody]: BodyInput<(typeof contracts)[I]> } = {
   clearAlarm: { site: 'rathaus-nord', alarmId: '100.103', entity: 'node=node-1' },
   ingest: { messages: [{ topic: 'murmur/v1/practice/sites/rathaus-nord/report', payload: 'eyJwYXlsb2FkVHlwZSI6Ii4uLiJ9' }] },
   ingestWebhook: { topic: 'murmur/v1/practice/sites/rathaus-nord/report', payload: 'eyJwYXlsb2FkVHlwZSI6Ii4uLiJ9' },
+  confirmIngress: {
+    messageType: 'DestinationConfirmation', arn: 'arn:aws:iot:eu-central-1:123456789012:ruledestination/http/7a280e37-b9c6-47a2-a751-0703693f46e4',
+    enableUrl: 'https://iot.eu-central-1.amazonaws.com/confirmdestination/AYADeMXLrPrNY2wqJAKsFNn',
+  },
+  certify: { request: '-----BEGIN CERTIFICATE REQUEST-----\nMIHXMH8CAQAwHTEbMBkGA1UEAwwScHJhY3RpY2U6cmF0aGF1cw==\n-----END CERTIFICATE REQUEST-----\n' },
   enrol: { site: 'rathaus-nord', claim: 'mc_0123456789abcdef0123456789abcdef01234567', publicKey: 'MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=', proof: envelope('trust').signatures[0]!.sig, agentVersion: '0.1.0' },
   signDownloads: { objects: [digest] },
 }

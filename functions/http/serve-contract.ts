@@ -2,6 +2,7 @@ import type { Context } from 'hono'
 import { FleetError } from '../../protocol/errors.ts'
 import type { Contract } from '../../protocol/http/contract.ts'
 import { RequestId } from '../../protocol/ids.ts'
+import { controllerProtocols, protocolHeader } from '../../protocol/protocol-versions.ts'
 import { newContext, type Actor, type Ctx, type Deps } from '../context.ts'
 import { dispatchDirectives } from '../directive/dispatch.ts'
 import { allows } from './allows.ts'
@@ -54,6 +55,7 @@ export function serveContract(deps: Deps, contract: Contract, handle: Handle): (
 
 function answerResponse(contract: Contract, request: Request, answer: unknown, requestId: string): Response {
   const headers: Record<string, string> = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff', 'x-request-id': requestId }
+  if (contract.tag === 'Agents') headers[protocolHeader] = String(controllerProtocols.max)
   const tag = contract.etag ? entityTagOf(answer) : null
   if (tag !== null) headers.etag = tag
   if (contract.method === 'get' && !noneMatch(request.headers, tag)) return new Response(null, { status: 304, headers })

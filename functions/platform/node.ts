@@ -8,7 +8,8 @@ import { migrate } from '../../db/migrate.ts'
 import { site } from '../../db/schema/fleet.ts'
 import type { SiteId } from '../../protocol/ids.ts'
 import { createReportSink } from './report-sink.ts'
-import { createDiskObjectStore } from '../adapters/node/disk-object-store.ts'
+import { createAwsBroker, type AwsIotOptions } from '../adapters/aws/aws-broker.ts'
+import { createRollCall } from '../adapters/aws/roll-call.ts'
 import { createEmbeddedBroker } from '../adapters/node/embedded-broker.ts'
 import { nodeCrypto } from '../adapters/node/node-crypto.ts'
 import { sortableIds } from '../adapters/node/sortable-ids.ts'
@@ -18,13 +19,13 @@ import { createMqttBroker } from '../adapters/mqtt/mqtt-broker.ts'
 import { createMqttSubscriber } from '../adapters/mqtt/subscriber.ts'
 import type { Config, Deps } from '../context.ts'
 import { createApp } from '../http/app.ts'
-import { createObjectRoute } from '../http/object-route.ts'
-import { createObjectSigner } from '../http/sign-object-url.ts'
 import type { Broker } from '../ports/broker.ts'
 import type { Keys } from '../ports/keys.ts'
 import type { Log } from '../ports/log.ts'
+import { awsOptions } from './aws-options.ts'
 import type { NodeSettings } from './env.ts'
 import { openNodeKeys } from './node-keys.ts'
+import { openNodeObjectStore } from './node-object-store.ts'
 import { createWorkTracker } from './track-work.ts'
 
 /** Everything the controller needs from one Node process. */
@@ -42,12 +43,12 @@ export async function openNodePlatform(settings: NodeSettings, config: Config, l
   const applied = await migrate(db)
   if (applied.length > 0) log.write('info', 'database.migrated', { applied })
   const signing = { baseUrl: config.publicUrl, secret: keys.objectSecret, clock: systemClock, crypto: nodeCrypto }
-  const store = createDiskObjectStore({ root: join(data, 'objects'), signer: createObjectSigner(signing) })
-  const brokerSide = settings.MURMUR_BROKER_URL === undefined ? await openEmbeddedBroker(settings, keys, db, log) : openExternalBroker(settings, settings.MURMUR_BROKER_URL, keys, log)
+  const { store, route } = openNodeObjectStore(settings, signing)
+  const brokerSide = await openBroker(settings, keys, db, log)
   const work = createWorkTracker(log)
   const deps: Deps = { db, store, broker: brokerSide.broker, clock: systemClock, ids: sortableIds, keys, crypto: nodeCrypto, log, config, background: work.background }
   const app = createApp(deps)
-  app.route('/', createObjectRoute({ store, ...signing }))
+  if (route !== null) app.route('/', route)
   app.get('/', async (c) => c.html(await readFile(join(import.meta.dirname, '../../console/index.html'), 'utf8')))
   return {
     deps, app,
@@ -58,6 +59,17 @@ export async function openNodePlatform(settings: NodeSettings, config: Config, l
       db.close()
     },
   }
+}
+
+async function openBroker(settings: NodeSettings, keys: Keys, db: Database, log: Log): Promise<BrokerSide> {
+  const aws = awsOptions(settings, log)
+  if (aws !== null) return openAwsBroker(aws)
+  return settings.MURMUR_BROKER_URL === undefined ? openEmbeddedBroker(settings, keys, db, log) : openExternalBroker(settings, settings.MURMUR_BROKER_URL, keys, log)
+}
+
+function openAwsBroker(options: AwsIotOptions): BrokerSide {
+  const broker = createAwsBroker(options)
+  return { broker, createSubscriber: () => createRollCall({ ...options, broker }), close: async () => undefined }
 }
 
 async function openEmbeddedBroker(settings: NodeSettings, keys: Keys, db: Database, log: Log): Promise<BrokerSide> {
@@ -72,7 +84,7 @@ async function openEmbeddedBroker(settings: NodeSettings, keys: Keys, db: Databa
 function openExternalBroker(settings: NodeSettings, url: string, keys: Keys, log: Log): BrokerSide {
   const access = { url, username: settings.MURMUR_BROKER_USERNAME, password: settings.MURMUR_BROKER_PASSWORD }
   const fleet = settings.MURMUR_FLEET
-  const broker = createMqttBroker({ ...access, fleet, ingestSecret: keys.ingestSecret(), crypto: nodeCrypto, ids: sortableIds, log, sitesUrl: settings.MURMUR_BROKER_SITES_URL ?? url })
+  const broker = createMqttBroker({ ...access, fleet, ingestSecret: keys.ingestSecret(), crypto: nodeCrypto, ids: sortableIds, log, sitesUrl: settings.MURMUR_BROKER_SITES_URL ?? url, registrar: settings.MURMUR_BROKER_REGISTRAR })
   return { broker, createSubscriber: (sink) => createMqttSubscriber({ ...access, fleet, clientId: `${fleet}-controller-reports`, sink, log }), close: broker.close }
 }
 

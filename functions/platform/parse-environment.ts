@@ -21,21 +21,22 @@ export class EnvironmentError extends Error {
 
 /**
  * The values of `settings`; throws EnvironmentError that lists every fault at once, among them names that begin with
- * `MURMUR_` and mean nothing: a setting that is misspelt must not be ignored. `rules` finds what is wrong between two settings.
+ * `MURMUR_` and mean nothing: a setting that is misspelt must not be ignored. `rules` finds what is wrong between two settings; it
+ * is asked in any case, and sees a setting that is wrong by itself as the text it is: there, though nobody can use it.
  */
-export function parseEnvironment<T extends Settings>(settings: T, environment: Environment, rules: (values: Parsed<T>) => string[] = () => []): Parsed<T> {
+export function parseEnvironment<T extends Settings>(settings: T, environment: Environment, rules: (values: Partial<Parsed<T>>) => string[] = () => []): Parsed<T> {
   const faults: string[] = []
   const values: Record<string, unknown> = {}
   for (const [name, { schema }] of Object.entries(settings)) {
-    const text = environment[name]
-    const parsed = schema.safeParse(text === '' ? undefined : text)
-    if (parsed.success) values[name] = parsed.data
-    else faults.push(`${name}: ${parsed.error.issues.map((issue) => issue.message).join('; ')}`)
+    const text = environment[name] === '' ? undefined : environment[name]
+    const parsed = schema.safeParse(text)
+    values[name] = parsed.success ? parsed.data : text
+    if (!parsed.success) faults.push(`${name}: ${text === undefined ? 'is missing' : parsed.error.issues.map((issue) => issue.message).join('; ')}`)
   }
   for (const name of Object.keys(environment)) {
     if (name.startsWith('MURMUR_') && settings[name] === undefined && !elsewhere.has(name)) faults.push(`${name}: there is no such setting`)
   }
-  if (faults.length === 0) faults.push(...rules(values as Parsed<T>))
+  faults.push(...rules(values as Partial<Parsed<T>>))
   if (faults.length > 0) throw new EnvironmentError(faults)
   return values as Parsed<T>
 }

@@ -1,4 +1,4 @@
-import type { Job } from '../jobs.ts'
+import { runJob, type Job } from '../jobs.ts'
 import type { Log } from '../ports/log.ts'
 
 /** Runs each job now and then at its own pace, never twice at a time. `stop` waits for those that run. */
@@ -16,7 +16,7 @@ export function scheduleJobs(jobs: readonly Job[], log: Log): { stop(): Promise<
     })
   const repeat = async (job: Job): Promise<void> => {
     while (!stopping.signal.aborted) {
-      await job.run().catch((error: unknown) => log.write('error', 'job.failed', { job: job.name, detail: error instanceof Error ? (error.stack ?? error.message) : String(error) }))
+      await runJob(job, log)
       if (!stopping.signal.aborted) await pause(job.everyMs)
     }
   }

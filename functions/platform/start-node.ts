@@ -1,8 +1,8 @@
 import packageJson from '../../package.json' with { type: 'json' }
 import type { Deps } from '../context.ts'
+import { doubtPresence } from '../ingest/doubt-presence.ts'
 import { createJobs } from '../jobs.ts'
 import type { Log } from '../ports/log.ts'
-import { doubtPresence } from './doubt-presence.ts'
 import type { NodeSettings } from './env.ts'
 import { openFirstAdmin } from './first-admin.ts'
 import { openNodePlatform } from './node.ts'
@@ -23,7 +23,7 @@ export async function startNode(settings: NodeSettings, log: Log): Promise<Runni
   }
   try {
     const publicUrl = settings.MURMUR_PUBLIC_URL ?? http.url
-    const platform = await openNodePlatform(settings, { fleet: settings.MURMUR_FLEET, publicUrl, version: packageJson.version }, log)
+    const platform = await openNodePlatform(settings, { fleet: settings.MURMUR_FLEET, publicUrl, version: packageJson.version, host: 'node' }, log)
     undo.unshift(platform.close)
     const adminToken = await openFirstAdmin(platform.deps, settings.MURMUR_DATA)
     http.use((request) => platform.app.fetch(request))

@@ -4,10 +4,12 @@ import type { R2Bucket } from '../adapters/cloudflare/r2-object-store.ts'
 import { awsIotSettings, linkFaults, s3Settings, setting, togetherFaults } from './link-settings.ts'
 import { parseEnvironment } from './parse-environment.ts'
 
+/** The 16 bytes before the 32 of every Ed25519 key in PKCS #8, and those. */
+const fleetKey = z.string().regex(/^MC4CAQAwBQYDK2VwBCIEI[A-Za-z0-9+/]{43}$/, 'must be base64 of the 48 bytes of an Ed25519 key in PKCS #8 DER')
 const secret = z.base64().min(44, 'must be base64 of at least 32 bytes')
 
 /** What the controller on Workers is told by its variables and secrets. */
-const workerSettings = {
+export const workerSettings = {
   MURMUR_FLEET: setting('Name of the fleet; goes into every topic and every signed statement, and cannot be changed later.', FleetId),
   MURMUR_PUBLIC_URL: setting('How agents and people reach this Worker.', z.url({ protocol: /^https?$/, error: 'must be an http or https URL' })),
   MURMUR_DATABASE_URL: setting('libSQL over HTTP: `https://…` or `libsql://…` (Turso, sqld).', z.string().regex(/^(?:https?|libsql):\/\/.+$/, 'must be an http, https or libsql URL')),
@@ -19,7 +21,7 @@ const workerSettings = {
   MURMUR_BROKER_REGISTRAR: setting('Who tells that broker which sites may connect: `mosquitto` for its dynamic-security plugin, told by this controller; `none` where somebody else does. Default `none`.', z.enum(['none', 'mosquitto'], { error: 'must be none or mosquitto' }).default('none')),
   ...awsIotSettings,
   ...s3Settings,
-  MURMUR_FLEET_KEY: setting('Secret. The fleet key: base64 of the PKCS #8 DER of an Ed25519 key.', secret),
+  MURMUR_FLEET_KEY: setting('Secret. The fleet key: base64 of the PKCS #8 DER of an Ed25519 key.', fleetKey),
   MURMUR_INGEST_SECRET: setting('Secret. Base64 of at least 32 bytes of chance.', secret),
   MURMUR_FIRST_ADMIN_HASH: setting('SHA-256, in hexadecimal, of the token that becomes the first admin of a controller without one.', z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 hexadecimal digits').optional()),
 } as const

@@ -1,22 +1,20 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { Hono } from 'hono'
 import packageJson from '../../package.json' with { type: 'json' }
 import { openDatabase } from '../../db/client.ts'
 import { fromBase64 } from '../../protocol/bytes.ts'
 import { webCrypto } from '../../protocol/crypto.ts'
 import { keyIdOf, type SigningKey } from '../../protocol/envelope.ts'
-import { createR2ObjectStore } from '../adapters/cloudflare/r2-object-store.ts'
 import { jsonLog } from '../adapters/node/json-log.ts'
 import { sortableIds } from '../adapters/node/sortable-ids.ts'
 import { systemClock } from '../adapters/node/system-clock.ts'
 import { ensureFirstAdmin } from '../auth/ensure-first-admin.ts'
 import { newContext, type Deps } from '../context.ts'
 import { createApp } from '../http/app.ts'
-import { createObjectRoute } from '../http/object-route.ts'
-import { createObjectSigner } from '../http/sign-object-url.ts'
-import { createJobs } from '../jobs.ts'
+import { createJobs, runJob } from '../jobs.ts'
+import { requireMigrations } from '../link/require-migrations.ts'
 import { openWorkerBroker } from './worker-broker.ts'
 import { readWorkerSettings, type WorkerBindings } from './worker-env.ts'
+import { openWorkerObjectStore } from './worker-object-store.ts'
 
 /** What of Workers' execution context is used. */
 export type Execution = { waitUntil(work: Promise<unknown>): void }
@@ -32,16 +30,18 @@ export async function openWorkerPlatform(bindings: WorkerBindings): Promise<Work
   const ingestSecret = fromBase64(settings.MURMUR_INGEST_SECRET)
   const fleetKey = await importKey(settings.MURMUR_FLEET_KEY)
   const signing = { baseUrl: settings.MURMUR_PUBLIC_URL, secret: await webCrypto.derive(ingestSecret, 'murmur object urls'), clock: systemClock, crypto: webCrypto }
-  const store = createR2ObjectStore({ bucket: bindings.OBJECTS, crypto: webCrypto, signer: createObjectSigner(signing) })
+  const { store, route } = openWorkerObjectStore(settings, bindings, signing)
   const broker = openWorkerBroker(settings, ingestSecret, log)
   const deps: Deps = {
     db: await openDatabase(settings.MURMUR_DATABASE_URL, settings.MURMUR_DATABASE_TOKEN), store, broker, clock: systemClock, ids: sortableIds, crypto: webCrypto, log,
     keys: { fleetKey: () => fleetKey, ingestSecret: () => ingestSecret },
-    config: { fleet: settings.MURMUR_FLEET, publicUrl: settings.MURMUR_PUBLIC_URL, version: packageJson.version },
+    config: { fleet: settings.MURMUR_FLEET, publicUrl: settings.MURMUR_PUBLIC_URL, version: packageJson.version, host: 'worker' },
     background: (work) => invocation.getStore()?.waitUntil(work),
   }
+  await requireMigrations(deps)
   if (settings.MURMUR_FIRST_ADMIN_HASH !== undefined) await ensureFirstAdmin(newContext(deps, { name: 'controller', role: 'controller' }, 'first-admin'), settings.MURMUR_FIRST_ADMIN_HASH)
-  const app = new Hono().route('/', createApp(deps)).route('/', createObjectRoute({ store, ...signing }))
+  const app = createApp(deps)
+  if (route !== null) app.route('/', route)
   const jobs = createJobs(deps)
   return {
     fetch: (request, execution) => invocation.run(execution, async () => app.fetch(request)),
@@ -49,8 +49,7 @@ export async function openWorkerPlatform(bindings: WorkerBindings): Promise<Work
       invocation.run(execution, async () => {
         for (const job of jobs) {
           if (job.everyMs > cronMs && scheduledMs % job.everyMs >= cronMs) continue
-          // one that fails must not keep the others from running
-          await job.run().catch((error: unknown) => log.write('error', 'job.failed', { job: job.name, error: String(error) }))
+          await runJob(job, log)
         }
       }),
   }

@@ -10,6 +10,9 @@ export type BrokerCredentials = { url: string; clientId: string; username: strin
 /** A client certificate for a site's own key, in PEM, and the authority that signs the broker's own where it is not a public one. */
 export type BrokerCertificate = { certificate: string; authority: string | null }
 
+/** What a broker asks before it sends reports here by itself: of which of its destinations this controller is the end, and where to say so. */
+export type IngressConfirmation = { arn: string; enableUrl: string }
+
 /** What pushes directives to sites. Delivery is at least once; order within one topic is kept within one call. */
 export interface Broker {
   /** Publishes with QoS 1 and returns the keys that the broker has acknowledged; the others are tried again later. */
@@ -20,4 +23,6 @@ export interface Broker {
   certify?(site: string, incarnation: number, request: string): Promise<BrokerCertificate>
   /** Takes a site's access away. */
   expel(site: string): Promise<void>
+  /** Says yes to a broker that asks whether it may send its reports here. Throws `forbidden` where it is not this fleet's; brokers that do not ask lack this. */
+  confirmIngress?(confirmation: IngressConfirmation): Promise<void>
 }

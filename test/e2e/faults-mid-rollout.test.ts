@@ -6,7 +6,8 @@ import { contracts } from '../../protocol/http/contracts.ts'
 import type { RolloutId, SiteId } from '../../protocol/ids.ts'
 import { RolloutPolicy } from '../../protocol/policy.ts'
 import { needs } from '../support/needs.ts'
-import { sleep, startRealFleet, until, type RealFleet } from './real-processes.ts'
+import { sleep, until } from '../support/program.ts'
+import { startRealFleet, type RealFleet } from './real-processes.ts'
 
 const sites = ['north', 'east', 'south', 'west', 'centre']
 const { describe, test } = needs('mosquitto')
@@ -46,14 +47,13 @@ describe('a rollout over a real mosquitto, with every part a process of its own'
     await until('a site is applying', async () => (victim = await inPhase('applying')) !== undefined, fleet.programs())
     await fleet.agents.get(victim!)!.end('SIGKILL')
     await sleep(300)
-    await fleet.controller.end('SIGKILL')
+    await fleet.host.kill()
     fleet.agents.get(victim!)!.start()
     await sleep(300)
-    fleet.controller.start()
-    await fleet.controllerIsUp()
-    await fleet.broker.end('SIGKILL')
+    await fleet.host.start()
+    await fleet.broker.program.end('SIGKILL')
     await sleep(500)
-    fleet.broker.start()
+    await fleet.broker.program.start()
     await ended(id)
     expect((await view(id)).counts).toEqual({ succeeded: sites.length })
     for (const site of sites) expect([await contents(site, 0), await contents(site, 1)]).toEqual(['two', 'two'])

@@ -4,13 +4,17 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { nodeSettings, readNodeSettings } from '../../functions/platform/env.ts'
+import type { R2Bucket } from '../../functions/adapters/cloudflare/r2-object-store.ts'
+import worker from '../../functions/entry/worker.ts'
+import { readWorkerSettings, workerSettings, type WorkerBindings } from '../../functions/platform/worker-env.ts'
+import { Problem } from '../../protocol/errors.ts'
 import { describeSettings, EnvironmentError } from '../../functions/platform/parse-environment.ts'
 import { readOrMakeSecret } from '../../functions/platform/secret-file.ts'
 import { scheduleJobs } from '../../functions/platform/schedule-jobs.ts'
 
-const faultsOf = (environment: Record<string, string>): readonly string[] => {
+const faultsOf = (environment: Record<string, string>, read: (environment: Record<string, string>) => unknown = readNodeSettings): readonly string[] => {
   try {
-    readNodeSettings(environment)
+    read(environment)
     return []
   } catch (error) {
     if (error instanceof EnvironmentError) return error.faults
@@ -39,6 +43,16 @@ describe('the settings of the controller on Node', () => {
     expect(faultsOf({ MURMUR_BROKER_URL: 'mqtts://broker.example', MURMUR_BROKER_USERNAME: 'controller', MURMUR_BROKER_PASSWORD: 'secret' })).toEqual([])
   })
 
+  test('are refused with what is wrong with one and what is wrong between two, at once', () => {
+    const faults = faultsOf({ PORT: 'x', MURMUR_BROKER_URL: 'http://x', MURMUR_BROKER_PASSWORD: 'secret', MURMUR_S3_BUCKET: 'objects', MURMUR_S3_ENDPOINT: 'nowhere' })
+    expect(faults).toEqual(expect.arrayContaining([
+      'PORT: must be a port number', expect.stringMatching(/^MURMUR_BROKER_URL: must be/), expect.stringContaining('one is set without the other'),
+      expect.stringMatching(/^MURMUR_S3_ENDPOINT: must be/), expect.stringMatching(/^MURMUR_S3_ACCESS_KEY_ID: is missing/), expect.stringMatching(/^MURMUR_S3_SECRET_ACCESS_KEY: is missing/),
+    ]))
+    expect(faults.filter((fault) => fault.startsWith('MURMUR_S3_ENDPOINT: is missing'))).toEqual([])
+    expect(faults.join()).not.toContain('secret')
+  })
+
   test('count an empty value as absent, and leave alone what the command reads', () => {
     expect(readNodeSettings({ HOST: '', PORT: '', MURMUR_TOKEN: 'x', MURMUR_URL: 'http://x', PATH: '/bin' })).toMatchObject({ HOST: '127.0.0.1', PORT: 8787 })
   })
@@ -54,6 +68,41 @@ describe('the settings of the controller on Node', () => {
     expect(await new Promise((resolve) => child.on('close', resolve))).toBe(1)
     expect(output).toContain('PORT: must be a port number')
     expect(output).toContain('MURMUR_LOG: must be')
+  })
+})
+
+describe('the settings of the controller on Workers', () => {
+  const bucket = {} as R2Bucket
+  const right = {
+    MURMUR_FLEET: 'shop', MURMUR_PUBLIC_URL: 'https://fleet.example', MURMUR_DATABASE_URL: 'libsql://db.example', MURMUR_BROKER_URL: 'wss://broker.example', MURMUR_BROKER_USERNAME: 'controller',
+    MURMUR_BROKER_PASSWORD: 'secret-of-the-broker', MURMUR_BROKER_SITES_URL: 'mqtts://broker.example', MURMUR_FLEET_KEY: `MC4CAQAwBQYDK2VwBCIEI${'A'.repeat(43)}`, MURMUR_INGEST_SECRET: 'A'.repeat(44),
+  }
+  const workerFaults = (more: Record<string, string | undefined>, bindings: { OBJECTS?: R2Bucket } = { OBJECTS: bucket }) => {
+    const environment = Object.fromEntries(Object.entries({ ...right, ...more }).filter((entry): entry is [string, string] => entry[1] !== undefined))
+    return faultsOf(environment, (values) => readWorkerSettings({ ...values, ...bindings } as WorkerBindings))
+  }
+
+  test('are taken when they are right', () => {
+    expect(workerFaults({})).toEqual([])
+  })
+
+  test('are refused with every fault at once, alone and between two, and without a secret in the list', () => {
+    const faults = workerFaults({ MURMUR_FLEET: undefined, MURMUR_FLEET_KEY: 'A'.repeat(64), MURMUR_DATABASE_URL: 'file:x', MURMUR_INGEST_SECRET: 'too-short-secret', MURMUR_BROKER_PASSWORD: undefined, MURMUR_TYPO: '1' }, {})
+    expect(faults.map((fault) => fault.split(':')[0]).sort()).toEqual(['MURMUR_BROKER_PASSWORD', 'MURMUR_DATABASE_URL', 'MURMUR_FLEET', 'MURMUR_FLEET_KEY', 'MURMUR_INGEST_SECRET', 'MURMUR_TYPO', 'OBJECTS'])
+    expect(faults).toContain('MURMUR_FLEET: is missing')
+    expect(faults.join()).not.toMatch(/too-short-secret|secret-of-the-broker/)
+  })
+
+  test('are all described', () => {
+    for (const name of Object.keys(workerSettings)) expect(describeSettings(workerSettings)).toContain(`| \`${name}\` | `)
+  })
+
+  test('make a 503 of a Worker that has wrong ones, which lists them', async () => {
+    const response = await worker.fetch(new Request('https://fleet.example/v1/sites'), { MURMUR_FLEET: 'Not A Slug', MURMUR_FLEET_KEY: 'secret-but-short' } as unknown as WorkerBindings, { waitUntil: () => undefined })
+    const problem = Problem.parse(await response.json())
+    expect([response.status, problem.code, problem.reason, response.headers.get('retry-after')]).toEqual([503, 'unavailable', 'settings', '300'])
+    expect(problem.errors).toEqual(expect.arrayContaining([{ path: 'MURMUR_DATABASE_URL', message: 'is missing' }, { path: 'OBJECTS', message: 'the R2 bucket is not bound' }]))
+    expect(JSON.stringify(problem)).not.toContain('secret-but-short')
   })
 })
 

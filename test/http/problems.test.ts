@@ -134,7 +134,7 @@ describe('an answer', () => {
     broken.close()
     const { status, body } = await broken.call('ready', { as: null })
     expect(status).toBe(503)
-    expect(body).toMatchObject({ code: 'unavailable', detail: 'no answer from database' })
+    expect(body).toMatchObject({ code: 'unavailable', detail: 'database: does not answer as it should', errors: [{ path: 'database' }] })
     expect((await broken.call('health', { as: null })).status).toBe(200)
   })
 

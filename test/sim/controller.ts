@@ -9,7 +9,7 @@ import { createObjectRoute } from '../../functions/http/object-route.ts'
 import { createObjectSigner } from '../../functions/http/sign-object-url.ts'
 import { receiveReports } from '../../functions/ingest/receive.ts'
 import { createJobs } from '../../functions/jobs.ts'
-import { doubtPresence } from '../../functions/platform/doubt-presence.ts'
+import { doubtPresence } from '../../functions/ingest/doubt-presence.ts'
 import type { Crypto } from '../../protocol/crypto.ts'
 import { FleetId } from '../../protocol/ids.ts'
 import { limits } from '../../protocol/limits.ts'
@@ -71,7 +71,7 @@ export class SimController {
       ids: { sortable: (nowMs) => timeText(Math.trunc(nowMs)) + text(16), secret: (length) => random.bytes(length) },
       keys: { fleetKey: () => fleetKey, ingestSecret: () => secret },
       log: { write: (level, event, facts) => level === 'error' && world.note(`controller ${event} ${String(facts.error ?? facts.cause ?? '').slice(0, 300)}`) },
-      config: { fleet, publicUrl: baseUrl, version: '0.0.0-sim' },
+      config: { fleet, publicUrl: baseUrl, version: '0.0.0-sim', host: 'node' },
     }
     this.app = createApp(this.depsFor('http', false))
     // the store's own streams go through the event loop of the machine; these do not

@@ -41,8 +41,3 @@ test('the migrations make exactly the tables and columns that the schema describ
 test('the schema of every file is compared', () => {
   expect(allFiles.filter((path) => path.startsWith('db/schema/'))).toEqual(['fleet', 'operations', 'release', 'rollout'].map((name) => `db/schema/${name}.ts`))
 })
-
-test('migrations have numbers without a gap, and names that say what they are for', () => {
-  const names = allFiles.filter((path) => path.startsWith('db/migrations/'))
-  names.forEach((path, i) => expect(path).toMatch(new RegExp(`/${String(i + 1).padStart(4, '0')}_[a-z]+(_[a-z]+)+\\.sql$`)))
-})

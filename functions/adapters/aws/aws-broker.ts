@@ -1,0 +1,34 @@
+import type { FleetId } from '../../../protocol/ids.ts'
+import { SiteId } from '../../../protocol/ids.ts'
+import type { Broker } from '../../ports/broker.ts'
+import type { Log } from '../../ports/log.ts'
+import { confirmDestination } from './confirm-destination.ts'
+import type { AwsPlace } from './names.ts'
+import { publishOverHttps } from './publish-over-https.ts'
+
+export type AwsIotOptions = AwsPlace & {
+  fleet: FleetId
+  /** The account's data endpoint, an https URL: where this publishes, and by name where sites connect. */
+  endpoint: string
+  accessKeyId: string
+  secretAccessKey: string
+  /** Absent: the region's own. */
+  controlEndpoint?: string | undefined
+  log: Log
+  /** For the publishing of one call. */
+  timeoutMs?: number
+}
+
+/**
+ * AWS IoT Core: a site is a thing of the registry, known by a certificate for its agent's own key. Nothing is kept between
+ * two calls. The SDK for the registry is large, so it is loaded when a site enrols and not when the controller starts.
+ */
+export function createAwsBroker(options: AwsIotOptions): Required<Broker> {
+  return {
+    publish: (messages) => publishOverHttps(options, messages),
+    admit: async (site, incarnation) => (await import('./admit-thing.ts')).admitThing(options, SiteId.parse(site), incarnation),
+    certify: async (site, incarnation, request) => (await import('./certify-thing.ts')).certifyThing(options, SiteId.parse(site), incarnation, request),
+    expel: async (site) => (await import('./expel-thing.ts')).expelThing(options, SiteId.parse(site)),
+    confirmIngress: (confirmation) => confirmDestination(options, confirmation),
+  }
+}

@@ -1,0 +1,40 @@
+import { existsSync } from 'node:fs'
+import { chmod, copyFile, mkdir, mkdtemp, rename, rm } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
+import { parseArgs } from 'node:util'
+import { nodeFor } from '../agent/build-version.ts'
+import { bundleController } from './bundle-controller.ts'
+
+const help = `node infra/launch.mjs infra/server/main.ts --out DIR
+
+Makes DIR, which must not be there yet: the controller with its Node, migrations, console and systemd unit, for a server of this
+machine's kind that has neither npm nor a checkout. docs/deploy/one-server.md says how to install it.
+`
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({ options: { out: { type: 'string' }, help: { type: 'boolean', default: false } } })
+  if (values.help) return void process.stdout.write(help)
+  if (values.out === undefined) throw new Error(`--out is missing\n\n${help}`)
+  const out = resolve(values.out)
+  if (existsSync(out)) throw new Error(`${out} is there already`)
+  await mkdir(dirname(out), { recursive: true })
+  const scratch = await mkdtemp(`${out}.partial-`)
+  try {
+    const packages = await bundleController(scratch)
+    await mkdir(join(scratch, 'bin'))
+    await copyFile(join(nodeFor(process.arch === 'arm64' ? 'arm64' : 'x64'), 'bin/node'), join(scratch, 'bin/node'))
+    await copyFile(join(import.meta.dirname, 'murmur-controller.service'), join(scratch, 'murmur-controller.service'))
+    await copyFile(join(import.meta.dirname, '../../LICENSE'), join(scratch, 'LICENSE'))
+    await chmod(scratch, 0o755)
+    await rename(scratch, out)
+    process.stdout.write(`${out}: the controller, with ${packages.length} packages\n`)
+  } catch (error) {
+    await rm(scratch, { recursive: true, force: true })
+    throw error
+  }
+}
+
+main().catch((error: unknown) => {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
+  process.exitCode = 1
+})

@@ -1,0 +1,3 @@
+import { runFleetCases } from './fleet.cases.ts'
+
+runFleetCases('worker')

@@ -1,0 +1,83 @@
+import { sql } from 'drizzle-orm'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { openDatabase, type Database } from '../../db/client.ts'
+import { migrate, planMigrations, type Migration } from '../../db/migrate.ts'
+import { noteAtWork, versionsAtWork } from '../../db/versions-at-work.ts'
+import { createJobs } from '../../functions/jobs.ts'
+import { startController } from '../support/controller.ts'
+
+const hour = 3_600_000
+const nowMs = Date.UTC(2026, 5, 1, 12)
+const made = (name: string, text: string): Migration => ({ name, sql: text, digest: `digest of ${text}` })
+const first = made('0001_first.sql', 'CREATE TABLE setting (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT; CREATE TABLE a (b TEXT, c TEXT) STRICT;')
+const contract = made('0002_contract_since_0_4_0_drop_c.sql', 'ALTER TABLE a DROP COLUMN c;')
+const third = made('0003_more.sql', 'ALTER TABLE a ADD COLUMN d TEXT;')
+const all = [first, contract, third]
+const namesOf = (migrations: readonly Migration[]) => migrations.map(({ name }) => name)
+
+let db: Database
+beforeEach(async () => void (db = await openDatabase(':memory:')))
+afterEach(() => db.close())
+
+describe('migrations', () => {
+  test('are all applied to a new database, and looking at them changes nothing', async () => {
+    expect(namesOf((await planMigrations(db, nowMs, all)).next)).toEqual(namesOf(all))
+    expect(await db.orm.all(sql`SELECT name FROM sqlite_schema`)).toEqual([])
+    expect(await migrate(db, nowMs, all)).toEqual(namesOf(all))
+    expect(await migrate(db, nowMs, all)).toEqual([])
+  })
+
+  test('that take something away wait while functions that may need it were at work lately, and the others do not wait for them (F57)', async () => {
+    await migrate(db, nowMs, [first])
+    await db.write([noteAtWork('0.4.0', nowMs), noteAtWork('0.3.9', nowMs - hour / 2)])
+    const { held, next } = await planMigrations(db, nowMs, all)
+    expect(namesOf(next)).toEqual([third.name])
+    expect(held).toEqual([{ name: contract.name, because: expect.stringMatching(/0\.3\.9 were at work .* since 0\.4\.0/) }])
+    expect(await migrate(db, nowMs, all)).toEqual([third.name])
+    expect(await migrate(db, nowMs + hour, all)).toEqual([contract.name])
+  })
+
+  test('that were changed after they were applied are refused', async () => {
+    await migrate(db, nowMs, [first])
+    await expect(migrate(db, nowMs, [{ ...first, digest: 'other' }])).rejects.toThrow(/0001_first\.sql was changed/)
+  })
+
+  test('that fail leave the database as it was, and say which one it was', async () => {
+    const broken = made('0002_broken.sql', 'CREATE TABLE e (f TEXT) STRICT; CREATE TABLE e (f TEXT) STRICT;')
+    await expect(migrate(db, nowMs, [first, broken])).rejects.toThrow(/0002_broken\.sql failed and was undone/)
+    expect(await db.orm.all(sql`SELECT name FROM sqlite_schema WHERE name = 'e'`)).toEqual([])
+    expect((await planMigrations(db, nowMs, [first, broken])).applied).toEqual([first.name])
+  })
+})
+
+describe('the sign that scheduled work runs', () => {
+  test('is written once in ten minutes by each version, however many write it', async () => {
+    await migrate(db, nowMs, [first])
+    for (const atMs of [nowMs, nowMs + 60_000, nowMs + 5 * 60_000]) await db.write([noteAtWork('0.2.0', atMs)])
+    await db.write([noteAtWork('0.1.0', nowMs + 60_000)])
+    expect(await versionsAtWork(db)).toEqual([{ version: '0.1.0', atMs: nowMs + 60_000 }, { version: '0.2.0', atMs: nowMs }])
+    await db.write([noteAtWork('0.2.0', nowMs + 8 * 24 * hour)])
+    expect(await versionsAtWork(db)).toEqual([{ version: '0.2.0', atMs: nowMs + 8 * 24 * hour }])
+  })
+
+  test('is a job like the others', async () => {
+    const controller = await startController()
+    const job = createJobs(controller.deps).find(({ name }) => name === 'note-at-work')!
+    await job.run()
+    controller.clock.advance(60_000)
+    await job.run()
+    expect(await versionsAtWork(controller.db)).toEqual([{ version: '0.0.0-test', atMs: controller.clock.nowMs() - 60_000 }])
+    controller.close()
+  })
+})
+
+test('a controller whose database is behind says so and is not ready; one whose database is ahead goes on', async () => {
+  const controller = await startController()
+  await controller.db.script("INSERT INTO migration VALUES ('9999_of_tomorrow.sql', 'x', 'now')")
+  expect((await controller.call('ready', { as: null })).status).toBe(200)
+  await controller.db.script("DELETE FROM migration WHERE name LIKE '0001%'")
+  const { status, body } = await controller.call('ready', { as: null })
+  expect([status, body.reason]).toEqual([503, 'migrations-pending'])
+  expect(body.detail).toMatch(/0001_.*murmur infra migrate --apply/)
+  controller.close()
+})
