@@ -46,7 +46,9 @@ export async function runTests(filters: readonly string[], requireAll: boolean):
     const [reportFile, leftOutFile] = [join(directory, 'report.json'), join(directory, 'left-out')]
     console.log('Type check …')
     const typed = (await run('typescript/bin/tsc', ['-p', '.'])) === 0
-    const status = await run('vitest/vitest.mjs', ['run', '--reporter=default', '--reporter=json', `--outputFile.json=${reportFile}`, ...filters], { [leftOutVariable]: leftOutFile })
+    // a copy of the repository that does not have its history cannot run the version before this one
+    const without = process.env.MURMUR_WITHOUT_HISTORY === '1' ? ['--exclude', 'test/e2e/versions.test.ts'] : []
+    const status = await run('vitest/vitest.mjs', ['run', ...without, '--reporter=default', '--reporter=json', `--outputFile.json=${reportFile}`, ...filters], { [leftOutVariable]: leftOutFile })
     const tally = existsSync(reportFile) ? tallyOf(JSON.parse(readFileSync(reportFile, 'utf8')) as JsonReport) : { passed: 0, failed: 1, skipped: 0 }
     if (status !== 0 && tally.failed === 0) tally.failed++
     tally[typed ? 'passed' : 'failed']++

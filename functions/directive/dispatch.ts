@@ -18,7 +18,7 @@ const batchesMax = 12
 
 /**
  * Signs what is pending in the outbox and hands it to the broker, all in one call, which on Workers is one connection. Reads and writes
- * at most `batchesMax` batches of `dispatchBatchMax` rows, a round trip for each. Two that run at once, or one killed between publish
+ * at most `batchesMax` batches of `dispatchBatchMax` rows, a round trip for each, and no more than the broker can publish in one invocation: the next one goes on. Two that run at once, or one killed between publish
  * and note, publish twice: positions make that harmless (F50). Returns how many the broker has acknowledged.
  */
 export async function dispatchDirectives(ctx: Ctx): Promise<number> {
@@ -35,9 +35,10 @@ async function readPending(ctx: Ctx): Promise<PendingRow[]> {
   for (let batch = 0; batch < batchesMax; batch++) {
     const last = rows.at(-1)
     const after = last === undefined ? sql`` : sql`AND (d.due_ms, d.site_id, d.generation, d.slot) > (${last.due_ms}, ${last.site_id}, ${last.generation}, ${last.slot})`
+    const most = Math.min(limits.dispatchBatchMax, (ctx.broker.messagesMax ?? Number.POSITIVE_INFINITY) - rows.length)
     const found = await ctx.db.orm.all<PendingRow>(
       sql`SELECT d.due_ms, d.site_id, d.slot, d.epoch, d.generation, d.body, d.attempts, d.expires_ms, s.protocol_min, s.protocol_max
-        FROM directive d LEFT JOIN site s ON s.id = d.site_id WHERE d.pending = 1 AND d.due_ms <= ${ctx.nowMs} ${after} ORDER BY d.due_ms, d.site_id, d.generation, d.slot LIMIT ${limits.dispatchBatchMax}`,
+        FROM directive d LEFT JOIN site s ON s.id = d.site_id WHERE d.pending = 1 AND d.due_ms <= ${ctx.nowMs} ${after} ORDER BY d.due_ms, d.site_id, d.generation, d.slot LIMIT ${most}`,
     )
     rows.push(...found)
     if (found.length < limits.dispatchBatchMax) break

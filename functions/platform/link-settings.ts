@@ -21,7 +21,7 @@ export const awsIotSettings = {
   MURMUR_AWS_IOT_ENDPOINT: setting("AWS IoT's data endpoint, as `aws iot describe-endpoint --endpoint-type iot:Data-ATS` names it, with `https://`.", httpUrl.optional()),
   MURMUR_AWS_REGION: setting('Region of that endpoint.', z.string().regex(/^[a-z]{2}(?:-[a-z]+)+-\d$/, 'must be a region such as eu-central-1').optional()),
   MURMUR_AWS_ACCOUNT: setting('Number of the account, 12 digits.', z.string().regex(/^\d{12}$/, 'must be 12 digits').optional()),
-  MURMUR_AWS_ACCESS_KEY_ID: setting('Key of the user `murmur infra aws` made for the controller.', text.optional()),
+  MURMUR_AWS_ACCESS_KEY_ID: setting('Key of a user whose policy is the one that `murmur infra aws --print-policy` prints.', text.optional()),
   MURMUR_AWS_SECRET_ACCESS_KEY: setting('Secret. The other half of that key.', text.optional()),
   MURMUR_AWS_CONTROL_ENDPOINT: setting("AWS IoT's control plane. Default: the region's own.", httpUrl.optional()),
 } as const

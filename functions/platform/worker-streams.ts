@@ -1,2 +1,2 @@
-/** Stands in for `readable-stream` in the bundle for Workers (`wrangler.toml` says why): the platform's own streams. */
-export * from 'node:stream'
+/** Stands in for `readable-stream` in the bundle for Workers: the platform's own streams (`wrangler.toml` says why). */
+export { Duplex, Readable, Transform, Writable } from 'node:stream'

@@ -15,6 +15,8 @@ export type IngressConfirmation = { arn: string; enableUrl: string }
 
 /** What pushes directives to sites. Delivery is at least once; order within one topic is kept within one call. */
 export interface Broker {
+  /** How many messages one invocation may publish, where each is a request of its own and the host counts those; absent: as many as there are. */
+  readonly messagesMax?: number
   /** Publishes with QoS 1 and returns the keys that the broker has acknowledged; the others are tried again later. */
   publish(messages: OutgoingMessages): Promise<ReadonlySet<string>>
   /** Makes (or names) the identity of one site at one incarnation; older incarnations lose access. */

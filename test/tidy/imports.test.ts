@@ -29,7 +29,6 @@ const packagesAllowed: Record<string, RegExp> = {
   yaml: /^(cli)\//,
   '@aws-sdk/client-iot': /^functions\/adapters\/aws\//,
   aws4fetch: /^functions\/adapters\/aws\//,
-  '@peculiar/x509': /^edge-agent\/(link|host)\//,
 }
 
 /** Where the controller may use Node itself; everywhere else it runs on Workers as well. */

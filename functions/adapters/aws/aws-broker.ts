@@ -17,14 +17,17 @@ export type AwsIotOptions = AwsPlace & {
   log: Log
   /** For the publishing of one call. */
   timeoutMs?: number
+  /** Most messages of one invocation: each is a request, and Workers count those. */
+  messagesMax?: number
 }
 
 /**
  * AWS IoT Core: a site is a thing of the registry, known by a certificate for its agent's own key. Nothing is kept between
  * two calls. The SDK for the registry is large, so it is loaded when a site enrols and not when the controller starts.
  */
-export function createAwsBroker(options: AwsIotOptions): Required<Broker> {
+export function createAwsBroker(options: AwsIotOptions): Broker & Required<Pick<Broker, 'certify' | 'confirmIngress'>> {
   return {
+    messagesMax: options.messagesMax,
     publish: (messages) => publishOverHttps(options, messages),
     admit: async (site, incarnation) => (await import('./admit-thing.ts')).admitThing(options, SiteId.parse(site), incarnation),
     certify: async (site, incarnation, request) => (await import('./certify-thing.ts')).certifyThing(options, SiteId.parse(site), incarnation, request),
