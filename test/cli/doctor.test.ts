@@ -10,7 +10,7 @@ import { openDatabase } from '../../db/client.ts'
 import { noteAtWork } from '../../db/versions-at-work.ts'
 import { exitCodes } from '../../cli/exit-codes.ts'
 import type { Examination } from '../../cli/doctor/examine.ts'
-import { receiveReports } from '../../functions/ingest/receive.ts'
+import { bringBack } from '../support/bring-back.ts'
 import { freePort } from '../support/free-port.ts'
 import { endedCertificate, localhostKey, untrustedCertificate } from '../support/tls-certificates.ts'
 import { murmurAlone, startBench, testIo, type Bench } from './command.support.ts'
@@ -24,13 +24,7 @@ describe('murmur infra doctor', () => {
     const { controller } = bench
     controller.clock.advance(Date.now() - controller.clock.nowMs())
     await controller.db.write([noteAtWork('0.0.0-test', controller.clock.nowMs())])
-    const { publish } = controller.broker
-    controller.broker.publish = async function (messages) {
-      const before = this.messages.length
-      const keys = await publish.call(this, messages)
-      for (const message of this.messages.slice(before)) await receiveReports(controller.context(), [message])
-      return keys
-    }
+    bringBack(controller)
   })
   afterAll(() => bench.close())
 

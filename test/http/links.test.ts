@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { noteAtWork } from '../../db/versions-at-work.ts'
-import { receiveReports } from '../../functions/ingest/receive.ts'
 import type { LinkCheck } from '../../protocol/http/links.ts'
+import { bringBack } from '../support/bring-back.ts'
 import { startController, type Controller } from '../support/controller.ts'
 
 let controller: Controller
@@ -10,20 +10,9 @@ beforeEach(async () => {
   // the database's clock is the machine's, and here the controller's too
   controller.clock.advance(Date.now() - controller.clock.nowMs())
   await controller.db.write([noteAtWork('0.0.0-test', controller.clock.nowMs())])
-  bringBack()
+  bringBack(controller)
 })
 afterEach(() => controller.close())
-
-/** Whatever is published comes back as reports do. */
-function bringBack(): void {
-  const { publish } = controller.broker
-  controller.broker.publish = async function (messages) {
-    const before = this.messages.length
-    const keys = await publish.call(this, messages)
-    for (const message of this.messages.slice(before)) await receiveReports(controller.context(), [message])
-    return keys
-  }
-}
 
 const check = async () => (await controller.call('checkLinks')).body
 const linksOf = (checks: readonly LinkCheck[]) => Object.fromEntries(checks.map(({ link, state }) => [link, state]))

@@ -1,13 +1,11 @@
 import { createHash, createHmac, randomUUID } from 'node:crypto'
-import { createServer, request as sendRequest, type IncomingMessage, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { IoTClient } from '@aws-sdk/client-iot'
 import { certificatePolicy } from '../../infra/aws/certificate-policy.ts'
 import type { PolicyDocument } from '../../infra/aws/policy-document.ts'
 import { thingGroup } from '../../infra/aws/thing-group.ts'
 import type { FleetId } from '../../protocol/ids.ts'
-import { freePort } from './free-port.ts'
-import { Program, until } from './program.ts'
+import { startMoto, type ProxiedRequest } from './start-moto.ts'
 
 export const awsAccess = { region: 'eu-central-1', account: '123456789012', accessKeyId: 'AKIAEXAMPLE', secretAccessKey: 'not a secret at all' }
 export type AwsIot = Awaited<ReturnType<typeof startAwsIot>>
@@ -23,10 +21,6 @@ type Use = { action: string; resource: string }
  * against an IAM policy, keeps what was published, and has the destinations of topic rules with their confirmation.
  */
 export async function startAwsIot() {
-  const port = await freePort()
-  const moto = new Program('moto_server', 'moto_server', ['-H', '127.0.0.1', '-p', String(port)])
-  moto.start()
-  const motoUrl = `http://127.0.0.1:${port}`
   let disturb: Disturb = () => null
   let policy: PolicyDocument | null = null
   const refusals: string[] = []
@@ -35,11 +29,10 @@ export async function startAwsIot() {
   const destinations: Destination[] = []
   let post: typeof fetch = fetch
 
-  const server = createServer((request, response) => void serve(request, response))
-  async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  async function serve({ request, response, read, pass }: ProxiedRequest): Promise<void> {
     const disturbed = disturb(request)
     if (disturbed === 'hang') return
-    const body = await readBody(request)
+    const body = await read()
     const url = new URL(request.url!, endpoint)
     if (disturbed !== null) return answer(response, disturbed, { message: 'disturbed' }, disturbed === 429 ? 'ThrottlingException' : 'InternalFailureException')
     if (url.pathname.startsWith('/confirmdestination/')) return confirm(url, response)
@@ -51,7 +44,7 @@ export async function startAwsIot() {
     if (url.pathname.startsWith('/destinations')) return serveDestination(request.method!, url, body, response)
     const topic = /^\/topics\/([^/]+)$/.exec(url.pathname)?.[1]
     if (topic !== undefined) publications.push({ topic: decodeURIComponent(topic), payload: body.toString(), retain: url.searchParams.get('retain') === 'true' })
-    pass(motoUrl, request, response, body)
+    pass(body)
   }
 
   function checkUse(wanted: readonly Use[]): string | null {
@@ -93,19 +86,7 @@ export async function startAwsIot() {
     if (destination.status === 'IN_PROGRESS') void ask(destination)
   }
 
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-  const stop = async (): Promise<void> => {
-    server.closeAllConnections()
-    await new Promise((resolve) => server.close(resolve))
-    await moto.end('SIGTERM')
-  }
-  try {
-    await until('moto answers', async () => (await fetch(`${motoUrl}/moto-api/`)).ok, [moto])
-  } catch (error) {
-    await stop()
-    throw error
-  }
+  const { motoUrl, endpoint, stop } = await startMoto(serve)
   return {
     endpoint, stop, refusals, uses, publications, destinations,
     /** From now on calls are held against this policy; null lets everything pass. */
@@ -132,23 +113,8 @@ export async function startAwsIot() {
   }
 }
 
-async function readBody(request: IncomingMessage): Promise<Buffer> {
-  const chunks: Buffer[] = []
-  for await (const chunk of request) chunks.push(chunk as Buffer)
-  return Buffer.concat(chunks)
-}
-
 function answer(response: ServerResponse, status: number, body: unknown, error?: string): void {
   response.writeHead(status, { 'content-type': 'application/json', ...(error === undefined ? {} : { 'x-amzn-errortype': error }) }).end(JSON.stringify(body))
-}
-
-function pass(motoUrl: string, request: IncomingMessage, response: ServerResponse, body: Buffer): void {
-  const onward = sendRequest(`${motoUrl}${request.url}`, { method: request.method!, headers: request.headers }, (answered) => {
-    response.writeHead(answered.statusCode!, answered.headers)
-    answered.pipe(response)
-  })
-  onward.on('error', () => response.destroy())
-  onward.end(body)
 }
 
 const arnOf = (resource: string): string => `arn:aws:iot:${awsAccess.region}:${awsAccess.account}:${resource}`

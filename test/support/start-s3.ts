@@ -1,8 +1,6 @@
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
-import { createServer, request as sendRequest, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import { freePort } from './free-port.ts'
-import { Program, until } from './program.ts'
+import type { IncomingMessage } from 'node:http'
+import { startMoto, type ProxiedRequest } from './start-moto.ts'
 
 export const s3Access = { bucket: 'fleet-objects', region: 'eu-central-1', accessKeyId: 'AKIAEXAMPLE', secretAccessKey: 'not a secret at all' }
 export type S3Server = Awaited<ReturnType<typeof startS3>>
@@ -14,37 +12,20 @@ export type Disturb = (request: IncomingMessage) => { status: number; body: stri
  * its signed digest, checksum, MD5 and length, and refuses URLs past their time. Throws when moto does not come up.
  */
 export async function startS3() {
-  const port = await freePort()
-  const moto = new Program('moto_server', 'moto_server', ['-H', '127.0.0.1', '-p', String(port)])
-  moto.start()
-  const motoUrl = `http://127.0.0.1:${port}`
   let disturb: Disturb = () => null
   let refusals: string[] = []
-  const server: Server = createServer((request, response) => void serve(request, response))
 
-  async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  async function serve({ request, response, read, pass }: ProxiedRequest): Promise<void> {
     const disturbed = disturb(request)
     if (disturbed === 'hang') return
-    const body = await readBody(request)
+    const body = await read()
     const answer = disturbed ?? checkRequest(request, body, Date.now())
-    if (answer === null) return pass(motoUrl, request, response, body)
+    if (answer === null) return pass(body)
     if (disturbed === null) refusals.push(answer.body)
     response.writeHead(answer.status, { 'content-type': 'application/xml', 'content-length': String(Buffer.byteLength(answer.body)) }).end(request.method === 'HEAD' ? undefined : answer.body)
   }
 
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-  const stop = async (): Promise<void> => {
-    server.closeAllConnections()
-    await new Promise((resolve) => server.close(resolve))
-    await moto.end('SIGTERM')
-  }
-  try {
-    await until('moto answers', async () => (await fetch(`${motoUrl}/moto-api/`)).ok, [moto])
-  } catch (error) {
-    await stop()
-    throw error
-  }
+  const { motoUrl, endpoint, stop } = await startMoto(serve)
   return {
     endpoint, access: { ...s3Access, endpoint }, stop,
     /** Empties everything, and makes the bucket. */
@@ -59,21 +40,6 @@ export async function startS3() {
     /** Why the proxy refused requests since the last reset. */
     refusals: () => refusals,
   }
-}
-
-async function readBody(request: IncomingMessage): Promise<Buffer> {
-  const chunks: Buffer[] = []
-  for await (const chunk of request) chunks.push(chunk as Buffer)
-  return Buffer.concat(chunks)
-}
-
-function pass(motoUrl: string, request: IncomingMessage, response: ServerResponse, body: Buffer): void {
-  const onward = sendRequest(`${motoUrl}${request.url}`, { method: request.method!, headers: request.headers }, (answer) => {
-    response.writeHead(answer.statusCode!, answer.headers)
-    answer.pipe(response)
-  })
-  onward.on('error', () => response.destroy())
-  onward.end(body)
 }
 
 type Refusal = { status: number; body: string }

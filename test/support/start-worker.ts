@@ -18,9 +18,9 @@ const configuration = ['--config', join(repository, 'wrangler.toml')]
 /** Wrangler keeps its own files where the test says, and asks nobody anything. */
 const environmentIn = (directory: string) => ({ WRANGLER_SEND_METRICS: 'false', CI: '1', WRANGLER_LOG_PATH: directory, XDG_CONFIG_HOME: directory, HOME: directory, PATH: process.env.PATH ?? '' })
 
-/** Builds the Worker as a deployment would, without one. `entry` takes the place of the real entry. Resolves with what wrangler printed. */
+/** Builds the Worker as a deployment would, without one. `entry`, a path from the root of the repository, takes the place of the real one. Resolves with what wrangler printed. */
 export async function bundleWorker(directory: string, entry?: string): Promise<{ script: string; output: string }> {
-  const args = [wrangler, 'deploy', ...(entry === undefined ? [] : [entry]), ...configuration, '--dry-run', '--outdir', directory]
+  const args = [wrangler, 'deploy', ...(entry === undefined ? [] : [join(repository, entry)]), ...configuration, '--dry-run', '--outdir', directory]
   const { stdout, stderr } = await promisify(execFile)(process.execPath, args, { env: environmentIn(directory) })
   return { script: join(directory, `${entry === undefined ? 'worker' : entry.replace(/^.*\/|\.ts$/g, '')}.js`), output: stdout + stderr }
 }

@@ -1,7 +1,7 @@
 import { AwsClient } from 'aws4fetch'
 import type { OutgoingMessage, OutgoingMessages } from '../../ports/broker.ts'
 import type { AwsIotOptions } from './aws-broker.ts'
-import { pause } from './pause.ts'
+import { pause } from '../pause.ts'
 
 const inFlightMax = 40
 const requestMs = 5000

@@ -3,7 +3,7 @@ import { rollCallTopic } from '../../../protocol/topics.ts'
 import type { Broker } from '../../ports/broker.ts'
 import type { Log } from '../../ports/log.ts'
 import type { ReportSubscriber } from '../mqtt/batch-reports.ts'
-import { pause } from './pause.ts'
+import { pause } from '../pause.ts'
 
 const againMs = { first: 1000, max: 60_000 }
 

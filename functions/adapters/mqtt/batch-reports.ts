@@ -2,6 +2,7 @@ import type { BodyOf } from '../../../protocol/http/contract.ts'
 import type { ingressContracts } from '../../../protocol/http/ingress.ts'
 import { limits } from '../../../protocol/limits.ts'
 import type { Log } from '../../ports/log.ts'
+import { pause } from '../pause.ts'
 
 /** One message of a site as the broker hands it over. */
 export type IncomingMessage = { topic: string; payload: Uint8Array }
@@ -54,14 +55,14 @@ export function createReportBatcher(options: { sink: ReportSink; log: Log; compa
         return true
       } catch (error) {
         log.write('warn', 'reports.sink-failed', { tries, ...facts, detail: error instanceof Error ? error.message : String(error) })
-        await sleep(Math.random() * Math.min(retryMs.max, retryMs.base * 2 ** Math.min(tries - 1, 20)), signal)
+        await pause(Math.random() * Math.min(retryMs.max, retryMs.base * 2 ** Math.min(tries - 1, 20)), signal)
       }
     }
     return false
   }
 
   async function run(): Promise<void> {
-    if (waiting.length < limits.ingestBatchMax) await sleep(companyMs, stopped.signal)
+    if (waiting.length < limits.ingestBatchMax) await pause(companyMs, stopped.signal)
     while (waiting.length > 0 && !stopped.signal.aborted) {
       const batch = waiting.splice(0, sizeOfBatch(waiting))
       const messages = batch.map(({ message }) => message)
@@ -98,18 +99,4 @@ function sizeOfBatch(waiting: readonly Waiting[]): number {
   let bytes = 0
   const end = waiting.findIndex(({ message }, i) => i >= limits.ingestBatchMax || ((bytes += message.payload.length) > batchBytesMax && i > 0))
   return end < 0 ? waiting.length : end
-}
-
-/** Ends early when the signal does. */
-function sleep(spanMs: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) return resolve()
-    const end = (): void => {
-      clearTimeout(timer)
-      signal.removeEventListener('abort', end)
-      resolve()
-    }
-    const timer = setTimeout(end, spanMs)
-    signal.addEventListener('abort', end)
-  })
 }
