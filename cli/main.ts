@@ -1,4 +1,5 @@
 import { Command, CommanderError } from 'commander'
+import packageJson from '../package.json' with { type: 'json' }
 import { CliError } from './cli-error.ts'
 import { addAlarmCommands } from './commands/alarm.ts'
 import { addBackupCommands } from './commands/backup.ts'
@@ -33,7 +34,7 @@ export async function runMurmur(args: readonly string[], io: Io): Promise<number
 
 function createProgram(io: Io, endWith: (exit: ExitName) => void): Command {
   const program = new Command('murmur')
-  program.description('Publish releases and take the sites of a fleet to them.').configureHelp({ showGlobalOptions: true }).showSuggestionAfterError().exitOverride()
+  program.description('Publish releases and take the sites of a fleet to them.').configureHelp({ showGlobalOptions: true }).version(packageJson.version, '--version', 'which version this is').showSuggestionAfterError().exitOverride()
   program.configureOutput({ writeOut: io.out, writeErr: io.err, getOutHelpWidth: () => io.terminal()?.columns ?? 100, getErrHelpWidth: () => 100 })
   for (const option of globalOptions()) program.addOption(option)
   const act = createAct(io, endWith)

@@ -1,5 +1,6 @@
 import { createClient, LibsqlError, type Client, type InStatement, type InValue, type ResultSet } from '@libsql/client'
 import { drizzle, type LibSQLDatabase } from 'drizzle-orm/libsql'
+import { wellFormedJson } from '../protocol/bytes.ts'
 import { DatabaseFault, isBusy, toDatabaseFault } from './database-fault.ts'
 
 /** One SQL statement with its arguments; drizzle's `toSQL()` gives `params`, which `statement` takes over. */
@@ -42,6 +43,10 @@ export function statement(query: { toSQL(): { sql: string; params: unknown[] } }
   return { sql, args: params as InValue[] }
 }
 
+/** Half a surrogate pair, in a text or in JSON that SQL reads, would be stored as bytes that nobody can read again. */
+const readable = (input: InStatement): InStatement =>
+  typeof input === 'string' || !Array.isArray(input.args) ? input : { sql: input.sql, args: input.args.map((arg) => (typeof arg === 'string' ? wellFormedJson(arg).toWellFormed() : arg)) }
+
 /** `fetch` for the client: ends, and reads the answer here, so that a connection that breaks is told from a mistake of ours. */
 async function fetchInTime(request: Request): Promise<Response> {
   try {
@@ -52,11 +57,15 @@ async function fetchInTime(request: Request): Promise<Response> {
   }
 }
 
-/** Opens a database. In one process a file must be opened once: one connection, one lock, so that SQLITE_BUSY cannot arise here. */
-export async function openDatabase(url: string, authToken?: string): Promise<Database> {
+/**
+ * Opens a database. In one process a file must be opened once: one connection, one lock, so that SQLITE_BUSY cannot arise here. Over the
+ * network at most `requestsMax` requests are under way, and others wait for them. On Workers it must be Infinity: a request that ends early
+ * there never gives its place back, and one that waits would be made on behalf of another.
+ */
+export async function openDatabase(url: string, authToken?: string, requestsMax = 20): Promise<Database> {
   const local = isLocal(url)
   const open = async (): Promise<Client> => {
-    const client = createClient({ url, authToken, concurrency: local ? 1 : 20, fetch: fetchInTime })
+    const client = createClient({ url, authToken, concurrency: local ? 1 : requestsMax, fetch: fetchInTime })
     if (local) for (const pragma of ['journal_mode=WAL', 'synchronous=NORMAL', 'foreign_keys=ON', 'temp_store=MEMORY', 'cache_size=-32768']) await client.execute(`PRAGMA ${pragma}`)
     return client
   }
@@ -92,8 +101,8 @@ export async function openDatabase(url: string, authToken?: string): Promise<Dat
   }
 
   const facade = {
-    execute: (input: InStatement) => queued((c) => c.execute(input)),
-    batch: (inputs: InStatement[], mode?: 'read' | 'write' | 'deferred') => queued((c) => c.batch(inputs, mode ?? 'read')),
+    execute: (input: InStatement) => queued((c) => c.execute(readable(input))),
+    batch: (inputs: InStatement[], mode?: 'read' | 'write' | 'deferred') => queued((c) => c.batch(inputs.map(readable), mode ?? 'read')),
   } as unknown as Client
 
   return {
@@ -101,7 +110,7 @@ export async function openDatabase(url: string, authToken?: string): Promise<Dat
     async write(statements, guards = []) {
       const held = guards.map((guard): InStatement => ({ sql: `INSERT INTO guard (held) SELECT 0 WHERE (${guard.sql}) IS NOT ?`, args: [...guard.args, guard.is] }))
       try {
-        const results = await queued((c) => c.batch([...held, ...statements], 'write'))
+        const results = await queued((c) => c.batch([...held, ...statements].map(readable), 'write'))
         return results.slice(held.length)
       } catch (error) {
         if (isGuard(error)) throw new GuardLost()

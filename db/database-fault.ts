@@ -8,7 +8,7 @@ import { LibsqlError } from '@libsql/client'
 export type DatabaseFaultReason = 'database-quota' | 'database-denied' | 'database-busy' | 'database-away'
 
 const sentences: Record<DatabaseFaultReason, string> = {
-  'database-quota': 'the database is at its quota and refuses to work until it gets more room',
+  'database-quota': 'the database is at its quota or its disk is full: it refuses to work until it gets more room',
   'database-denied': 'the database does not let this controller in',
   'database-busy': 'the database was held by others for too long',
   'database-away': 'the database does not answer',

@@ -62,6 +62,8 @@ export async function migrate(db: Database, nowMs: number = Date.now(), migratio
     try {
       await runWhole(db, migrationText(migration))
     } catch (error) {
+      // another process may have applied it meanwhile, or the answer to our own was lost (F52)
+      if ((await appliedMigrations(db)).get(migration.name) === migration.digest) continue
       throw new Error(`migration ${migration.name} failed and was undone`, { cause: error })
     }
   }

@@ -169,7 +169,7 @@ async function startLife({ config, host, crypto, drivers = allDrivers, log = sil
   })
 
   const recovered = await startOver({ host, log, journal, time, worker, life })
-  const facts = Object.entries(await host.facts.inventory()).slice(0, 200).map(([name, value]) => [name.slice(0, 100), value.slice(0, 500)])
+  const facts = Object.entries(await host.facts.inventory()).slice(0, 200).map(([name, value]) => [name.slice(0, 100).toWellFormed(), value.slice(0, 500).toWellFormed()])
   await report({ kind: 'inventory', facts: Object.fromEntries(facts) as Record<string, string> })
   return {
     ended: Promise.all([recovered.done.then(() => worker.run(life)), connection.run(life), reportIn({ host, log, controller, life })]).then(() => undefined),

@@ -27,5 +27,5 @@ const codeOf = (error: unknown): string => {
 /** Whatever was thrown, as the fault of a report. `where` names node and component. */
 export function faultOf(error: unknown, where: Partial<Pick<Fault, 'node' | 'component' | 'check'>> = {}): Fault {
   if (error instanceof StepError) return { ...where, ...error.fault }
-  return { code: codeOf(error).slice(0, 64), detail: explain(error).slice(0, limits.reasonLengthMax), ...where }
+  return { code: codeOf(error).slice(0, 64), detail: explain(error).slice(0, limits.reasonLengthMax).toWellFormed(), ...where }
 }

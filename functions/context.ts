@@ -34,8 +34,8 @@ export type Config = {
   host: 'node' | 'worker'
 }
 
-/** Who asks: a token (`token:{name}`), an agent (`site:{id}`), or the controller itself (`controller`). */
-export type Actor = { name: string; role: Role | 'agent' | 'controller' }
+/** Who asks: a token (`token:{name}`), an agent (`site:{id}`, with the incarnation that signed), or the controller itself (`controller`). */
+export type Actor = { name: string; role: Role | 'agent' | 'controller'; incarnation?: number }
 
 /** One invocation: its time is fixed when it begins, and everything it does carries its request id. */
 export type Ctx = Deps & { nowMs: number; actor: Actor; requestId: string }

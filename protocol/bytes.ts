@@ -7,6 +7,15 @@ export const utf8 = (text: string): Uint8Array<ArrayBuffer> => encoder.encode(te
 /** Throws TypeError on bytes that are not UTF-8. */
 export const fromUtf8 = (bytes: Uint8Array): string => decoder.decode(bytes)
 
+// an escaped backslash, a whole pair, or a half that stands alone
+const surrogates = /\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD][89a-fA-F][0-9a-fA-F]{2}/g
+
+/**
+ * The same JSON text, with U+FFFD for each half of a surrogate pair: a text that was cut at a wrong place has one, JSON escapes
+ * it, and SQLite makes bytes of it that are not UTF-8, which libSQL's drivers do not survive.
+ */
+export const wellFormedJson = (json: string): string => (/\\u[dD][89a-fA-F]/.test(json) ? json.replaceAll(surrogates, (found) => (found.length === 6 ? '\ufffd' : found)) : json)
+
 const HEX = Array.from({ length: 256 }, (_, i) => i.toString(16).padStart(2, '0'))
 
 export function toHex(bytes: Uint8Array): string {

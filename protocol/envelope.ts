@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { concatBytes, fromBase64, fromUtf8, toBase64, toHex, utf8, equalBytes } from './bytes.ts'
+import { concatBytes, fromBase64, fromUtf8, toBase64, toHex, utf8, equalBytes, wellFormedJson } from './bytes.ts'
 import type { Crypto } from './crypto.ts'
 import { Digest, KeyId, type FleetId, type SiteId } from './ids.ts'
 import { limits } from './limits.ts'
@@ -117,7 +117,7 @@ export async function openReport(
 export function parsePayload<S extends z.ZodType>(schema: S, payload: Uint8Array): Result<z.output<S>, { reason: 'malformed'; detail: string }> {
   let value: unknown
   try {
-    value = JSON.parse(fromUtf8(payload))
+    value = JSON.parse(wellFormedJson(fromUtf8(payload)))
   } catch {
     return refuse({ reason: 'malformed', detail: 'not UTF-8 JSON' })
   }

@@ -94,7 +94,7 @@ export const TimeMs = z.int().nonnegative()
 export const SpanMs = z.int().nonnegative()
 
 /** What orders directives at a site: compared lexicographically (SPEC I5). */
-export const Position = z.strictObject({ epoch: z.int().nonnegative(), generation: z.int().nonnegative() })
+export const Position = z.strictObject({ epoch: z.int().nonnegative().max(limits.epochMax), generation: z.int().nonnegative().max(limits.generationMax) })
 export type Position = z.infer<typeof Position>
 /** Negative when `a` is older than `b`, zero when equal, positive when newer. */
 export const comparePositions = (a: Position, b: Position): number => a.epoch - b.epoch || a.generation - b.generation

@@ -53,6 +53,11 @@ export const limits = {
   // directives
   commandLifeMs: 10 * 60_000,
   dispatchBatchMax: 2000,
+  // beyond what is ever counted to, and far below what a number holds exactly; no site can take the fleet's epoch to its end (F15)
+  epochMax: 999_999,
+  epochLiftedMax: 100_000,
+  generationMax: 2 ** 48,
+  attemptMax: 1_000_000,
   // scripts and checks run at a site
   scriptMs: 24 * 3_600_000,
   outputBytesMax: 64 * 1024,

@@ -35,7 +35,7 @@ export type NodeReport = z.infer<typeof NodeReport>
 /** One attempt of a deployment, as the agent's journal has it. */
 export const AttemptReport = z.object({
   deployment: DeploymentId,
-  attempt: z.int().positive(),
+  attempt: z.int().positive().max(limits.attemptMax),
   phase: z.enum(journalPhases),
   /** Set once `phase` is `ended`. */
   outcome: z.enum(outcomes).nullable(),

@@ -1,3 +1,4 @@
+import { sealAudit } from '../../functions/audit/seal.ts'
 import { createJobs } from '../../functions/jobs.ts'
 import type { ReportBody } from '../../protocol/reports.ts'
 import { startController, type Controller } from '../../test/support/controller.ts'
@@ -6,7 +7,10 @@ import type { PracticeSite } from '../../test/support/practice-site.ts'
 import { enrolOnline } from '../enrol-online.ts'
 import type { Meter, Rows } from './meter.ts'
 
-/** Rows at a fleet of `sites`: one minute with nothing to do, one goodbye with the hello after it, creating a rollout, and one deployment of it (the mean of those that were played). */
+/**
+ * Rows at a fleet of `sites`: one minute with nothing to do, creating a rollout, one deployment of it (the mean of those that were played), and one
+ * goodbye with the hello after it of a site that has had one. What is written into the audit trail is sealed, too.
+ */
 export type RowCounts = { sites: number; idleMinute: Rows; reconnect: Rows; createRollout: Rows; deployment: Rows; played: number }
 
 const playedMax = 200
@@ -18,27 +22,34 @@ export async function countRows(meter: Meter, sites: number, phases: readonly st
     const fleet = await enrolOnline(controller, Array.from({ length: sites }, (_, i) => `site-${String(i).padStart(5, '0')}`))
     await runJobs(controller)
     const idleMinute = await meter.measure(() => runJobs(controller))
-    const someone = [...fleet.values()].at(-1)!
-    const reconnect = await meter.measure(async () => {
-      await someone.disconnect()
-      await someone.connect()
-    })
     const release = await addRelease(controller, '1.0.0')
     let id = ''
     const createRollout = await meter.measure(async () => {
       id = (await startRollout(controller, { name: 'counted', target: { release: release.id }, selector: { all: true }, policy: { waves: [{ name: 'all', size: 'rest' }], maxParallel: '10%' } })).id
       await tick(controller)
+      await sealAll(controller)
     })
     let played = 0
+    let someone: PracticeSite | null = null
     const all = await meter.measure(async () => {
       for (const site of fleet.values()) {
         if (played >= playedMax) break
-        if (await play(site, phases)) played++
+        if (await play(site, phases)) {
+          played++
+          someone = site
+        }
         await controller.settle()
       }
+      await sealAll(controller)
     })
     const { counts } = await look(controller, id)
     if (played === 0 || counts.succeeded !== played) throw new Error(`${played} deployments were played, ${counts.succeeded ?? 0} succeeded`)
+    const reconnect = await meter.measure(async () => {
+      await someone!.disconnect()
+      await someone!.connect()
+      await controller.settle()
+      await sealAll(controller)
+    })
     const each = (total: number): number => total / played
     return { sites, idleMinute, reconnect, createRollout, deployment: { roundTrips: each(all.roundTrips), read: each(all.read), written: each(all.written) }, played }
   } finally {
@@ -49,6 +60,15 @@ export async function countRows(meter: Meter, sites: number, phases: readonly st
 /** All scheduled work of one minute, as a cron trigger runs it. */
 async function runJobs(controller: Controller): Promise<void> {
   for (const job of createJobs(controller.deps)) if (job.everyMs <= 60_000) await job.run()
+}
+
+/** Until the chain goes no further. */
+async function sealAll(controller: Controller): Promise<void> {
+  for (let seq = -1; ; ) {
+    const head = await sealAudit(controller.context())
+    if (head.seq === seq) return
+    seq = head.seq
+  }
 }
 
 async function play(site: PracticeSite, phases: readonly string[]): Promise<boolean> {

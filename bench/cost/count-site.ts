@@ -16,18 +16,19 @@ import { openNodeKeys } from '../../functions/platform/node-keys.ts'
 import { startNode } from '../../functions/platform/start-node.ts'
 import { toBase64 } from '../../protocol/bytes.ts'
 import { contracts } from '../../protocol/http/contracts.ts'
-import { SiteId } from '../../protocol/ids.ts'
+import { FleetId, SiteId } from '../../protocol/ids.ts'
+import { siteTopic } from '../../protocol/topics.ts'
 import { sleep, until } from '../../test/support/program.ts'
 import { makeKey, signTrust, type TestKey } from '../../test/support/controller.ts'
 
-/** What one site caused over the network. `phases` are those of the progress reports, in their order. */
-export type SiteTraffic = { connects: number; messagesUp: number; messagesDown: number; bytesUp: number; bytesDown: number; controllerRequests: number; objectReads: number; phases: string[] }
+/** What one site caused over the network. `messagesRetained` are those of the messages down that the broker keeps, or has kept. `phases` are those of the progress reports, in their order. */
+export type SiteTraffic = { connects: number; messagesUp: number; messagesDown: number; messagesRetained: number; bytesUp: number; bytesDown: number; controllerRequests: number; objectReads: number; phases: string[] }
 /** What publishing one release asked of the store: uploads (class A), and the controller's looks (class B). */
 export type PublishTraffic = { uploads: number; looks: number; storedObjects: number }
 export type SiteCounts = { start: SiteTraffic; reconnect: SiteTraffic; deployment: SiteTraffic; publish: PublishTraffic }
 
-const site = SiteId.parse('counted')
-const idle = (): SiteTraffic => ({ connects: 0, messagesUp: 0, messagesDown: 0, bytesUp: 0, bytesDown: 0, controllerRequests: 0, objectReads: 0, phases: [] })
+const [fleet, site] = [FleetId.parse('practice'), SiteId.parse('counted')]
+const idle = (): SiteTraffic => ({ connects: 0, messagesUp: 0, messagesDown: 0, messagesRetained: 0, bytesUp: 0, bytesDown: 0, controllerRequests: 0, objectReads: 0, phases: [] })
 
 /** The machine, with a counter between it and the network. `cut` ends the connection to the broker. */
 function countedHost(count: () => SiteTraffic): { host: Host; cut(): Promise<void> } {
@@ -60,8 +61,10 @@ function countedHost(count: () => SiteTraffic): { host: Host; cut(): Promise<voi
         },
         onMessage: (handler) =>
           connection.onMessage((message) => {
-            count().messagesDown++
-            count().bytesDown += message.payload.length
+            const into = count()
+            into.messagesDown++
+            if (message.topic === siteTopic(fleet, site, 'desired')) into.messagesRetained++
+            into.bytesDown += message.payload.length
             handler(message)
           }),
       }
@@ -70,10 +73,10 @@ function countedHost(count: () => SiteTraffic): { host: Host; cut(): Promise<voi
   return { host: { ...nodeHost, network }, cut: () => cut() }
 }
 
-/** One real agent at one real controller on Node: its start, a reconnect, and a deployment of a release of which it has nothing yet. */
+/** One real agent at one real controller on Node: its start, a deployment of a release of which it has nothing yet, and a reconnect. */
 export async function countSite(databaseUrl: string, objects: number): Promise<SiteCounts> {
   const directory = await mkdtemp(join(tmpdir(), 'murmur-cost-'))
-  const settings = readNodeSettings({ MURMUR_DATA: join(directory, 'data'), PORT: '0', MURMUR_BROKER_PORT: '0', MURMUR_DATABASE_URL: databaseUrl })
+  const settings = readNodeSettings({ MURMUR_FLEET: fleet, MURMUR_DATA: join(directory, 'data'), PORT: '0', MURMUR_BROKER_PORT: '0', MURMUR_DATABASE_URL: databaseUrl })
   const controller = await startNode(settings, jsonLog('error'))
   const publish: PublishTraffic = { uploads: 0, looks: 0, storedObjects: 0 }
   const { store } = controller.deps
@@ -101,16 +104,17 @@ export async function countSite(databaseUrl: string, objects: number): Promise<S
       await online()
       await sleep(500)
       const start = taken()
-      await cut()
-      await until('it has connected again', async () => traffic.connects === 1 && traffic.messagesUp > 0, [])
-      await online()
-      await sleep(500)
-      const reconnect = taken()
       const published = await publishRandom(client, publisher, directory, objects)
       const { id } = await client.call(contracts.createRollout, { body: { name: 'counted', target: { release: published.release.id }, selector: { all: true } } })
       await until('the rollout is over', async () => (await client.call(contracts.getRollout, { params: { rollout: id } })).state === 'completed', [])
       await sleep(500)
-      return { start, reconnect, deployment: taken(), publish: { ...publish, uploads: published.release.objects, storedObjects: published.release.objects } }
+      const deployment = taken()
+      // as most reconnects are: of a site of which something is desired, which the broker retains
+      await cut()
+      await until('it has connected again', async () => traffic.connects === 1 && traffic.messagesUp > 0, [])
+      await online()
+      await sleep(500)
+      return { start, reconnect: taken(), deployment, publish: { ...publish, uploads: published.release.objects, storedObjects: published.release.objects } }
     } finally {
       await agent.stop()
     }

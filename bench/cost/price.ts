@@ -15,23 +15,28 @@ export type Broker = 'aws-iot' | 'own broker'
 const million = 1e6
 const beyond = (amount: number, included: number): number => Math.max(0, amount - included)
 const bill = (items: Item[]): Bill => ({ items, dollars: items.reduce((sum, { dollars }) => sum + dollars, 0) })
-const times = (traffic: SiteTraffic, factor: number) => ({
-  connects: traffic.connects * factor, up: traffic.messagesUp * factor, down: traffic.messagesDown * factor, requests: traffic.controllerRequests * factor, reads: traffic.objectReads * factor,
-})
+/** What traffic comes to, repeated. What reaches a site as it connects is the broker's retained copy; all else the controller has published for it. */
+function times(traffic: SiteTraffic, factor: number) {
+  const publishes = traffic.connects > 0 ? 0 : factor
+  return {
+    connects: traffic.connects * factor, up: traffic.messagesUp * factor, down: traffic.messagesDown * factor, published: traffic.messagesDown * publishes, retained: traffic.messagesRetained * publishes,
+    requests: traffic.controllerRequests * factor, reads: traffic.objectReads * factor,
+  }
+}
 type Traffic = ReturnType<typeof times>
-const plus = (...all: Traffic[]): Traffic => {
-  const sum = (field: keyof Traffic): number => all.reduce((total, each) => total + each[field], 0)
-  return { connects: sum('connects'), up: sum('up'), down: sum('down'), requests: sum('requests'), reads: sum('reads') }
+const sumOf = (traffics: readonly Traffic[], factor: number): Traffic => {
+  const sum = (field: keyof Traffic): number => factor * traffics.reduce((total, each) => total + each[field], 0)
+  return { connects: sum('connects'), up: sum('up'), down: sum('down'), published: sum('published'), retained: sum('retained'), requests: sum('requests'), reads: sum('reads') }
 }
 
 /** A last will travels for each connection that is lost. */
 const goodbyes = (traffic: Traffic): number => traffic.connects
 
 /**
- * What AWS IoT meters: CONNECT, SUBSCRIBE, every publish in and out, and the device's acknowledgement of what it gets. All of
- * ours fit into one unit of 5 KB. Publishing through the data plane is a message in, too.
+ * What AWS IoT meters: CONNECT, SUBSCRIBE, every publish in and out, the device's acknowledgement of what it gets, and what is
+ * published to be retained once more. All of ours fit into one unit of 5 KB. Publishing through the data plane is a message in, too.
  */
-const iotMessages = (t: Traffic): number => t.connects * 2 + t.up + goodbyes(t) + t.down * 3
+const iotMessages = (t: Traffic): number => t.connects * 2 + t.up + goodbyes(t) + t.published + t.retained + t.down * 2
 
 /** Rows at a fleet size that was not counted itself: those of the next larger one that was. */
 const rowsAt = (counts: Counts, sites: number): RowCounts => counts.rows.find((rows) => rows.sites >= sites) ?? counts.rows.at(-1)!
@@ -40,15 +45,14 @@ const rowsAt = (counts: Counts, sites: number): RowCounts => counts.rows.find((r
 export function priceMonth(counts: Counts, prices: Prices, assumed: Assumptions, sites: number, broker: Broker, rollouts: number): Bill {
   const { site } = counts
   const rows = rowsAt(counts, sites)
-  const perSite = plus(times(site.start, assumed.agentStartsPerSiteMonth), times(site.reconnect, assumed.reconnectsPerSiteMonth), times(site.deployment, rollouts))
-  const fleet = times({ ...site.start, connects: perSite.connects, messagesUp: perSite.up, messagesDown: perSite.down, controllerRequests: perSite.requests, objectReads: perSite.reads }, sites)
+  const fleet = sumOf([times(site.start, assumed.agentStartsPerSiteMonth), times(site.reconnect, assumed.reconnectsPerSiteMonth), times(site.deployment, rollouts)], sites)
   const reports = fleet.up + goodbyes(fleet)
   const minutes = assumed.daysPerMonth * 24 * 60
-  const requests = (broker === 'aws-iot' ? reports : reports / 10) + fleet.requests + minutes
-  const connections = perSite.connects * sites
-  const read = rows.idleMinute.read * minutes + rows.reconnect.read * connections + (rows.createRollout.read + rows.deployment.read * sites) * rollouts
-  const written = rows.idleMinute.written * minutes + rows.reconnect.written * connections + (rows.createRollout.written + rows.deployment.written * sites) * rollouts
-  return bill([...brokerItems(prices, assumed, fleet, sites, broker), ...workerItems(prices, requests, requests * counts.cpuMsPerRequest), tursoItem(prices, read, written), ...r2Items(counts, prices, assumed, fleet, rollouts)])
+  // A batch waits 200 ms for company, and so few reports come that it rarely gets any.
+  const requests = reports + fleet.requests + minutes
+  const read = rows.idleMinute.read * minutes + rows.reconnect.read * fleet.connects + (rows.createRollout.read + rows.deployment.read * sites) * rollouts
+  const written = rows.idleMinute.written * minutes + rows.reconnect.written * fleet.connects + (rows.createRollout.written + rows.deployment.written * sites) * rollouts
+  return bill([...brokerItems(prices, assumed, fleet, sites, broker), ...workerItems(prices, requests, requests * counts.cpuMsPerRequest), tursoItem(prices, read, written), ...r2Items(counts, prices, assumed, fleet, sites, rollouts)])
 }
 
 function brokerItems({ awsIot, brokerServer }: Prices, { daysPerMonth }: Assumptions, fleet: Traffic, sites: number, broker: Broker): Item[] {
@@ -78,15 +82,16 @@ function tursoItem({ turso }: Prices, read: number, written: number): Item {
   return { item: `Turso ${plan.name}: ${shortNumber(read)} rows read`, amount: written, unit: 'rows written', dollars: plan.month }
 }
 
-function r2Items({ site }: Counts, { r2 }: Prices, assumed: Assumptions, fleet: Traffic, rollouts: number): Item[] {
+function r2Items({ site }: Counts, { r2 }: Prices, assumed: Assumptions, fleet: Traffic, sites: number, rollouts: number): Item[] {
   const classA = site.publish.uploads * rollouts
   const classB = fleet.reads + site.publish.looks * rollouts
   const gb = assumed.releaseGb * assumed.releasesKept
+  const gbSent = sites * rollouts * assumed.releaseGb
   return [
     { item: 'R2: storage', amount: gb, unit: 'GB', dollars: beyond(gb, r2.gbMonthIncluded) * r2.perGbMonth },
     { item: 'R2: uploads', amount: classA, unit: 'operations A', dollars: (beyond(classA, r2.classAIncluded) / million) * r2.perMillionClassA },
     { item: 'R2: downloads', amount: classB, unit: 'operations B', dollars: (beyond(classB, r2.classBIncluded) / million) * r2.perMillionClassB },
-    { item: 'R2: sent', amount: fleet.reads === 0 ? 0 : (fleet.reads / assumed.releaseObjects) * assumed.releaseGb, unit: 'GB', dollars: 0 },
+    { item: 'R2: sent', amount: gbSent, unit: 'GB', dollars: gbSent * r2.perGbSent },
   ]
 }
 

@@ -53,6 +53,8 @@ Publishing: ${counts.site.publish.uploads} uploads, and ${counts.site.publish.lo
 
 ${table(['sites', 'a minute with nothing to do: read / written', 'goodbye and hello', 'creating a rollout', 'one deployment'], counts.rows.map((r) => [r.sites.toLocaleString('en'), pairOf(r.idleMinute), pairOf(r.reconnect), pairOf(r.createRollout), `${pairOf(r.deployment)} (mean of ${r.played})`]))}
 
+What AWS IoT meters of these: each connection and its subscription, each message up or down, each acknowledgement by a site, each last will, and each publishing by the controller (twice where the broker is to keep it).
+
 CPU: ${counts.cpuMsPerRequest.toFixed(1)} ms for a batch of one report and all that follows it, measured on Node; Workers' own figure was not to be had.
 `
 }

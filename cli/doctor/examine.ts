@@ -91,7 +91,7 @@ const lookAtDownload = (io: Pick<Io, 'fetch' | 'nowMs'>, { download }: Links): P
     const response = await io.fetch(url, { headers, signal: AbortSignal.timeout(10_000) })
     const bytes = new Uint8Array(await response.arrayBuffer())
     const { host } = new URL(url)
-    if (!response.ok) return failing(`${host} answered ${response.status} to a signed download`, 'see whether key, region and bucket are those of this store, and whether its clock is right')
+    if (!response.ok) return failing(`${host} answered ${response.status} to a signed download`, 'see whether key, region and bucket are those of this store (for a Worker MURMUR_S3_BUCKET is the bucket bound as OBJECTS), and whether its clock is right')
     if (createHash('sha256').update(bytes).digest('hex') !== download.sha256) return failing(`${host} gave other bytes than were put`, 'see whether a cache or proxy stands before the store, and take it away')
     return working(`a signed download from ${host} gave what was put there`)
   })

@@ -58,7 +58,7 @@ const lookAtTls = (host: string, port: number, nowMs: () => number): Promise<Fin
     const renew = 'renew the certificate, and see why it is not renewed by itself'
     if (days < 0) return failing(`the certificate ended on ${certificate.valid_to}`, renew)
     if (error === 'ERR_TLS_CERT_ALTNAME_INVALID') return failing(`the certificate is for ${certificate.subjectaltname ?? certificate.subject.CN}, not for ${host}`, 'name the controller as its certificate does, or have one made for this name')
-    if (error !== null) return failing(`nobody trusts the certificate: ${error}`, 'serve the whole chain; for an authority of your own set NODE_EXTRA_CA_CERTS here, and `--ca` for the agents')
+    if (error !== null) return failing(`nobody trusts the certificate: ${error}`, 'serve the whole chain; for an authority of your own set NODE_EXTRA_CA_CERTS here, and in /etc/murmur-agent.env at the sites')
     if (days < certificateDaysMin) return doubtful(`the certificate ends in ${days} days`, renew)
     return working(`the certificate is valid for ${host} and another ${days} days`)
   })

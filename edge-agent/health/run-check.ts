@@ -110,7 +110,7 @@ export async function runCheck(host: Host, checked: Checked, check: HealthCheck,
     const finding = await within(host.clock, spanMs, signal, (both) => tryOnce(host, checked, check, both))
     if (finding === null) return null
     if (attempt === check.retries) {
-      const detail = `${check.name}: ${finding} (${attempt + 1} ${attempt === 0 ? 'attempt' : 'attempts'})`.slice(0, limits.reasonLengthMax)
+      const detail = `${check.name}: ${finding} (${attempt + 1} ${attempt === 0 ? 'attempt' : 'attempts'})`.slice(0, limits.reasonLengthMax).toWellFormed()
       return { code: 'health-check-failed', detail, node: checked.node.name, component: checked.component, check: check.name }
     }
     await host.clock.sleep(check.interval, signal)

@@ -81,11 +81,15 @@ function tlsOptions(tls: MqttTls | undefined): { cert?: string; key?: string; ca
   return { cert: tls.certificate, key: tls.privateKey, ...(tls.authority === null ? {} : { ca: [tls.authority, ...getCACertificates('default')] }) }
 }
 
-function startTls(socket: Socket, { host }: Destination, tls: MqttTls | undefined): Promise<Socket> {
+/** In its time or not at all: behind a tunnel that was opened there may be nobody who answers. */
+function startTls(socket: Socket, { host }: Destination, tls: MqttTls | undefined, timeoutMs: number): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const secured = connectTls({ socket, host, ...(isIP(host) === 0 ? { servername: host } : {}), ...tlsOptions(tls) })
+    const patience = setTimeout(() => secured.destroy(new Error(`no TLS within ${timeoutMs} ms`)), timeoutMs)
     secured.once('error', reject)
+    secured.once('close', () => clearTimeout(patience))
     secured.once('secureConnect', () => {
+      clearTimeout(patience)
       secured.off('error', reject)
       resolve(secured)
     })
@@ -95,7 +99,7 @@ function startTls(socket: Socket, { host }: Destination, tls: MqttTls | undefine
 /** A client whose bytes go through a proxy, as far as the destination's TLS. */
 async function connectThrough(proxy: URL, destination: Destination, options: MqttOptions, settings: IClientOptions): Promise<MqttClient> {
   const tunnel = await openTunnel(proxy, destination)
-  const stream = destination.secure ? await startTls(tunnel, destination, options.tls).catch((error: Error) => {
+  const stream = destination.secure ? await startTls(tunnel, destination, options.tls, settings.connectTimeout ?? connectMs).catch((error: Error) => {
     tunnel.destroy()
     throw new Error(`MQTT ${options.url}: ${explain(error)}`, { cause: error })
   }) : tunnel
@@ -106,9 +110,9 @@ async function connectThrough(proxy: URL, destination: Destination, options: Mqt
  * One MQTT 3.1.1 connection with a clean session, QoS 1 throughout, that is not reopened when it goes; through the proxy
  * of the environment where there is one for its URL (HTTPS_PROXY for mqtts and wss, HTTP_PROXY for mqtt and ws).
  */
-export const createNodeMqtt = (proxies: ProxySettings) => async (options: MqttOptions): Promise<MqttConnection> => {
+export const createNodeMqtt = (proxies: ProxySettings, connectTimeout = connectMs) => async (options: MqttOptions): Promise<MqttConnection> => {
   const settings: IClientOptions = {
-    protocolVersion: 4, clean: true, reconnectPeriod: 0, resubscribe: false, connectTimeout: connectMs,
+    protocolVersion: 4, clean: true, reconnectPeriod: 0, resubscribe: false, connectTimeout,
     clientId: options.clientId, username: options.username, password: options.password, keepalive: options.keepAliveS,
     will: { topic: options.will.topic, payload: Buffer.from(options.will.payload), qos: 1, retain: false },
   }

@@ -9,18 +9,22 @@ export const noProxy: ProxySettings = { NO_PROXY: '' }
 export type Destination = { host: string; port: number; secure: boolean }
 
 const tunnelMs = 30_000
-const ok = 200
 
 /** Node's own HTTP goes through these proxies from now on. */
 export function useProxy({ HTTPS_PROXY, HTTP_PROXY, NO_PROXY }: ProxySettings): void {
   if (HTTPS_PROXY !== undefined || HTTP_PROXY !== undefined) setGlobalProxyFromEnv({ ...(HTTPS_PROXY === undefined ? {} : { HTTPS_PROXY }), ...(HTTP_PROXY === undefined ? {} : { HTTP_PROXY }), NO_PROXY })
 }
 
+/** An address of IPv6 is written with brackets where a port follows it, and may have them anyway. */
+const exceptionOf = (entry: string): { name: string; port: string | undefined } => {
+  const [, bracketed, plain, port] = /^(?:\[(.*)\]|([^:]*))(?::(\d+))?$/.exec(entry) ?? []
+  return { name: bracketed ?? plain ?? entry, port }
+}
+
 function isExcepted(exceptions: string, { host, port }: Destination): boolean {
-  return exceptions.toLowerCase().split(/[\s,]+/).some((entry) => {
-    const [, name = '', onlyPort] = /^(.*?)(?::(\d+))?$/.exec(entry) ?? []
-    if (name === '' || (onlyPort !== undefined && Number(onlyPort) !== port)) return false
-    const domain = name.replace(/^\*/, '')
+  return exceptions.toLowerCase().split(/[\s,]+/).map(exceptionOf).some((exception) => {
+    if (exception.name === '' || (exception.port !== undefined && Number(exception.port) !== port)) return false
+    const domain = exception.name.replace(/^\*/, '')
     return domain === '' || (domain.startsWith('.') ? host.toLowerCase().endsWith(domain) : host.toLowerCase() === domain)
   })
 }
@@ -41,7 +45,7 @@ export function openTunnel(proxy: URL, { host, port }: Destination): Promise<Soc
     const send = proxy.protocol === 'https:' ? httpsRequest : httpRequest
     const request = send({ host: proxy.hostname.replace(/^\[|\]$/g, ''), port: proxy.port || (proxy.protocol === 'https:' ? 443 : 80), method: 'CONNECT', path: authority, headers, agent: false, timeout: tunnelMs })
     request.once('connect', (response, socket, head) => {
-      if (response.statusCode !== ok) {
+      if (Math.trunc((response.statusCode ?? 0) / 100) !== 2) {
         socket.destroy()
         return fail(`it answered ${response.statusCode} ${response.statusMessage ?? ''}`.trim())
       }

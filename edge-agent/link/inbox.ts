@@ -48,7 +48,7 @@ export function createInbox(parts: InboxParts): Inbox {
 
   async function rejectUnreadable(reason: RejectReason, detail: string): Promise<void> {
     await parts.report({
-      kind: 'rejected', reason, directive: 'unreadable', position: null, held: newestPosition(parts.held.current!), deployment: null, attempt: null, detail: detail.slice(0, limits.reasonLengthMax),
+      kind: 'rejected', reason, directive: 'unreadable', position: null, held: newestPosition(parts.held.current!), deployment: null, attempt: null, detail: detail.slice(0, limits.reasonLengthMax).toWellFormed(),
     })
   }
 
@@ -101,7 +101,7 @@ export const rejectedOf = (directive: Directive, refusal: { reason: RejectReason
   kind: 'rejected', reason: refusal.reason, directive: directive.kind, position: directive.position, held: newestPosition(held),
   deployment: directive.kind === 'command' ? (directive.body.type === 'abort' ? directive.body.deployment : null) : directive.deployment,
   attempt: directive.kind === 'grant' ? directive.attempt : directive.kind === 'command' && directive.body.type === 'abort' ? directive.body.attempt : null,
-  detail: refusal.detail.slice(0, limits.reasonLengthMax),
+  detail: refusal.detail.slice(0, limits.reasonLengthMax).toWellFormed(),
 })
 
 function jsonOf(payload: Uint8Array): unknown {

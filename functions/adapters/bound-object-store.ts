@@ -15,12 +15,15 @@ export function boundObjectStore<S extends ObjectStore>(store: S, callMs: number
     try {
       return await Promise.race([work(...args), timeUp])
     } catch (cause) {
-      throw cause instanceof FleetError ? cause : unavailable(verb, 'it failed', cause)
+      throw cause instanceof FleetError ? cause : unavailable(verb, failureOf(cause), cause)
     } finally {
       clearTimeout(timer)
     }
   }
   return { ...store, head: bound('head', store.head), get: bound('get', store.get), put: bound('put', store.put), remove: bound('remove', store.remove), signGet: bound('signGet', store.signGet), signPut: bound('signPut', store.signPut) }
 }
+
+/** What a disk says of itself, such as ENOSPC; more would be for the log only. */
+const failureOf = (cause: unknown): string => (cause instanceof Error && 'code' in cause && typeof cause.code === 'string' ? `it failed (${cause.code})` : 'it failed')
 
 const unavailable = (verb: string, detail: string, cause?: unknown): FleetError => new FleetError('unavailable', `the object store does not do ${verb}: ${detail}`, { reason: 'object-store', cause })

@@ -87,20 +87,21 @@ export function issueAhead(ctx: Ctx, rolloutId: string, back: boolean): Statemen
 
 /**
  * Gives the current desired, and the grant while it is good, new positions above whatever was given out before, with the
- * site's present boot and incarnation. `which` selects site ids, with its own arguments; it must stay true while this runs.
+ * site's present boot and incarnation. `which` selects site ids, with its own arguments; only the
+ * change that `order` names last may end it.
  */
-export function reissue(ctx: Pick<Ctx, 'nowMs'>, which: Statement): Statement[] {
+export function reissue(ctx: Pick<Ctx, 'nowMs'>, which: Statement, order: 'site-then-directives' | 'directives-then-site'): Statement[] {
+  const siteFirst = order === 'site-then-directives'
+  const [desired, grant] = siteFirst ? ['s.generation - 1', 's.generation'] : ['s.generation + 1', 's.generation + 2']
   const place = (slot: string, generation: string, more: string) => ({
     sql: `UPDATE directive SET epoch = s.epoch, generation = ${generation}, pending = 1, attempts = 0, due_ms = ?, sent_ms = NULL,
             body = json_set(body, '$.position', ${position(generation)}, '$.incarnation', s.incarnation, '$.issuedAtMs', ?, '$.trustVersion', ${trustVersion}${more})
           FROM site s WHERE s.id = directive.site_id AND slot = '${slot}' AND (expires_ms IS NULL OR expires_ms > ?) AND s.id IN (${which.sql})`,
     args: [ctx.nowMs, ctx.nowMs, ctx.nowMs, ...which.args],
   })
-  return [
-    { sql: `UPDATE site SET generation = generation + 2, desired_epoch = epoch, desired_generation = generation + 1 WHERE id IN (${which.sql})`, args: which.args },
-    place('desired', 's.generation - 1', ''),
-    place('grant', 's.generation', `, '$.desired', ${position('s.generation - 1')}, '$.bootId', s.boot_id`),
-  ]
+  const site = { sql: `UPDATE site SET generation = generation + 2, desired_epoch = epoch, desired_generation = generation + 1 WHERE id IN (${which.sql})`, args: which.args }
+  const directives = [place('desired', desired!, ''), place('grant', grant!, `, '$.desired', ${position(desired!)}, '$.bootId', s.boot_id`)]
+  return siteFirst ? [site, ...directives] : [...directives, site]
 }
 
 /** An abort for each of these deployments; each command has an id of its own, by which the site's answer is matched. */

@@ -4,15 +4,14 @@ import { openWorkerPlatform, type Execution, type WorkerPlatform } from '../plat
 import type { WorkerBindings } from '../platform/worker-env.ts'
 
 /** The controller as a Cloudflare Worker: requests, and a cron trigger every minute. */
-let opening: Promise<WorkerPlatform> | undefined
+let kept: WorkerPlatform | undefined
 
-/** Built once per isolate; one that failed (a database that did not answer) is built again by the next invocation. */
-function platform(bindings: WorkerBindings): Promise<WorkerPlatform> {
-  opening ??= openWorkerPlatform(bindings).catch((error: unknown) => {
-    opening = undefined
-    throw error
-  })
-  return opening
+/**
+ * Built once per isolate, and again after it failed (a database that did not answer). Nobody waits for what another invocation builds:
+ * one that ends early would never be through with it.
+ */
+async function platform(bindings: WorkerBindings): Promise<WorkerPlatform> {
+  return (kept ??= await openWorkerPlatform(bindings))
 }
 
 export default {

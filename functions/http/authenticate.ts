@@ -41,5 +41,5 @@ async function authenticateAgent(deps: Deps, request: Request, signature: AgentS
   const { pathname, search } = new URL(request.url)
   const verified = await verifyAgentRequest(deps.crypto, fromBase64(row.publicKey), request.method, pathname + search, await readBody(), signature)
   if (!verified) throw unauthenticated('the signature is not right for this request and site', 'bad-signature')
-  return { name: `site:${signature.site}`, role: 'agent' }
+  return { name: `site:${signature.site}`, role: 'agent', incarnation: row.incarnation }
 }

@@ -1,4 +1,4 @@
-import { fromUtf8 } from '../../protocol/bytes.ts'
+import { fromUtf8, wellFormedJson } from '../../protocol/bytes.ts'
 
 const depthMax = 64
 // a string, or one of the marks that open, close and part; everything between them is JSON.parse's business
@@ -6,7 +6,7 @@ const token = /"(?:[^"\\]|\\.)*"|[{}[\],:]/g
 
 /**
  * JSON bytes as a value. Throws SyntaxError also for what JSON.parse lets pass and two readers may take differently
- * (F19): bytes that are not UTF-8, a key that stands twice in one object, and nesting deeper than 64.
+ * (F19): bytes that are not UTF-8, half a surrogate pair, a key that stands twice in one object, and nesting deeper than 64.
  */
 export function parseStrictJson(bytes: Uint8Array): unknown {
   let text: string
@@ -16,6 +16,7 @@ export function parseStrictJson(bytes: Uint8Array): unknown {
     throw new SyntaxError('it is not UTF-8')
   }
   const value: unknown = JSON.parse(text)
+  if (wellFormedJson(text) !== text) throw new SyntaxError('it has half a surrogate pair, which is no character')
   checkStructure(text)
   return value
 }

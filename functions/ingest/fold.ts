@@ -1,5 +1,6 @@
 import { canonicalJson } from '../../protocol/bytes.ts'
 import { splitDeploymentId, type DeploymentId, type Position, type RolloutId } from '../../protocol/ids.ts'
+import { limits } from '../../protocol/limits.ts'
 import type { AttemptReport, Greeting, Report, ReportBody } from '../../protocol/reports.ts'
 import { assertNever } from '../../protocol/result.ts'
 import type { DeploymentEvent } from '../../protocol/states.ts'
@@ -60,7 +61,7 @@ export function foldReports(reports: readonly Report[], greetings: readonly Gree
         put(folded.hellos, 'hello', site, { ...stamp, body })
         put(folded.states, 'state', site, stateRow(stamp, body))
         if (body.attempt !== null && ownAttempt(site, body.attempt.deployment)) putAttempt(body.attempt)
-        if (body.held.newest !== null) put(folded.positions, 'position', site, { ...stamp, held: body.held.newest })
+        if (isLiftable(body.held.newest)) put(folded.positions, 'position', site, { ...stamp, held: body.held.newest })
         break
       case 'progress':
         // on the way nothing about the site itself has changed yet; its end will say what it runs
@@ -92,6 +93,9 @@ export function foldReports(reports: readonly Report[], greetings: readonly Gree
   return folded
 }
 
+/** The next restore begins above the highest epoch of all sites: one that lies must not take it where none can follow (F15). */
+const isLiftable = (held: Position | null): held is Position => held !== null && held.epoch <= limits.epochLiftedMax
+
 /** A site speaks of its own deployments only (F40). */
 const ownAttempt = (site: string, deployment: DeploymentId): boolean => splitDeploymentId(deployment).site === site
 
@@ -103,7 +107,7 @@ function stateRow(stamp: Stamp, body: BodyOf<'hello'> | BodyOf<'progress'>): Fol
 type Put = <T>(list: T[], kind: string, key: string, item: T) => void
 
 function foldRejected(folded: Folded, put: Put, stamp: Stamp, body: BodyOf<'rejected'>): void {
-  if (body.held !== null) put(folded.positions, 'position', stamp.site, { ...stamp, held: body.held })
+  if (isLiftable(body.held)) put(folded.positions, 'position', stamp.site, { ...stamp, held: body.held })
   if (suspicious.has(body.reason)) {
     const text = `a ${body.directive} was refused as ${body.reason}: ${body.detail}`.slice(0, 500)
     put(folded.alarms, 'alarm', `${stamp.site}/${forgedDirectiveAlarm}/${body.reason}`, { ...stamp, kind: 'alarm', alarmId: forgedDirectiveAlarm, entity: body.reason, raised: true, severity: 'major', text })

@@ -38,7 +38,7 @@ export function liftStatements(ctx: Ctx, positions: Folded['positions']): Statem
             WHERE site.id = j.value->>0 AND site.incarnation = j.value->>1 AND (site.epoch, site.generation) < (j.value->>2, j.value->>3)`,
       args: [rows],
     },
-    ...reissue(ctx, { sql: `SELECT id FROM site WHERE desired_generation = -1 AND id IN (SELECT value->>0 FROM json_each(?))`, args: [rows] }),
+    ...reissue(ctx, { sql: `SELECT id FROM site WHERE desired_generation = -1 AND id IN (SELECT value->>0 FROM json_each(?))`, args: [rows] }, 'directives-then-site'),
   ]
 }
 
@@ -58,7 +58,7 @@ export function resendStatements(ctx: Ctx, folded: Folded): Statement[] {
   const otherBoot = `${lacking} AND EXISTS (SELECT 1 FROM directive g WHERE g.site_id = s.id AND g.slot = 'grant' AND g.expires_ms > ? AND g.body->>'bootId' <> j.value->>6)`
   const again = `UPDATE directive SET pending = 1, attempts = 0, due_ms = ? WHERE (expires_ms IS NULL OR expires_ms > ?)`
   return [
-    ...reissue(ctx, { sql: otherBoot, args: [rows, ctx.nowMs] }),
+    ...reissue(ctx, { sql: otherBoot, args: [rows, ctx.nowMs] }, 'site-then-directives'),
     { sql: `${again} AND slot IN ('desired', 'grant') AND site_id IN (${lacking})`, args: [ctx.nowMs, ctx.nowMs, rows] },
     { sql: `${again} AND slot LIKE 'command/%' AND site_id IN (SELECT value->>0 FROM json_each(?) WHERE value->>1 IS NOT NULL)`, args: [ctx.nowMs, ctx.nowMs, rows] },
     { sql: `UPDATE deployment SET not_before_ms = 0 WHERE state IN ('pending', 'parked') AND (why LIKE 'presence: %' OR why LIKE 'agent: %' OR why LIKE 'no-common-protocol: %') AND site_id IN (SELECT value->>0 FROM json_each(?))`, args: [rows] },

@@ -5,7 +5,7 @@ import { failing, inTime, pause, unchecked, working, type Check, type Finding } 
 const publishMsMax = 5000
 const returnMsMax = 5000
 const cures = {
-  broker: "see whether it runs and is reached from the controller, and whether the controller's user may publish to it; its log names what it refused",
+  broker: "see whether it runs and is reached from the controller, whether MURMUR_BROKER_USERNAME and MURMUR_BROKER_PASSWORD are what it was told, and whether that user may publish; its log names what it refused. For an authority of your own set NODE_EXTRA_CA_CERTS where the controller runs",
   node: 'this controller listens itself: its log says under `subscriber` whether the broker let it subscribe. With AWS IoT the rule posts to /v1/ingest/webhook: see whether its destination is confirmed',
   worker: "nothing brings the broker's messages here: run the bridge (`infra/bridge`), or have the broker post to /v1/ingest/webhook, with a token of the role ingest that is in force",
 } as const
@@ -15,7 +15,7 @@ async function look(ctx: Ctx): Promise<Finding[]> {
   const nonce = ctx.ids.sortable(ctx.nowMs)
   const probe = await makeProbe(ctx, nonce)
   const acknowledged = await inTime(ctx.broker.publish([probe]), publishMsMax)
-  if (!acknowledged.has(probe.key)) return [failing('broker', 'it did not acknowledge a message', cures.broker), unchecked('ingest', 'nothing could be sent through the broker')]
+  if (!acknowledged.has(probe.key)) return [failing('broker', ctx.broker.fault?.() ?? 'it did not acknowledge a message', cures.broker), unchecked('ingest', 'nothing could be sent through the broker')]
   const sent = working('broker', 'took a message and acknowledged it')
   const tookMs = await awaitProbe(ctx, nonce)
   if (tookMs === null) return [sent, failing('ingest', `a message that the broker took did not come back within ${returnMsMax / 1000} s`, cures[ctx.config.host])]

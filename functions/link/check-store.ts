@@ -5,7 +5,7 @@ import type { Ctx } from '../context.ts'
 import { failing, working, type Check, type Finding } from './finding.ts'
 
 const link = 'store'
-const cure = 'see whether the bucket or directory is there, and whether the key of MURMUR_S3_ACCESS_KEY_ID (or the binding OBJECTS) may read, write and delete in it'
+const cure = 'see whether the bucket or directory is there, whether it has room, and whether the key of MURMUR_S3_ACCESS_KEY_ID (or the binding OBJECTS) may read, write and delete in it'
 
 /** The object that is tried: new every minute, so that what lies there from before is not taken for it. */
 export async function trialObject(ctx: Ctx): Promise<{ key: string; bytes: Uint8Array; sha256: string }> {

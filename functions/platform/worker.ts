@@ -33,7 +33,7 @@ export async function openWorkerPlatform(bindings: WorkerBindings): Promise<Work
   const { store, route } = openWorkerObjectStore(settings, bindings, signing)
   const broker = openWorkerBroker(settings, ingestSecret, log)
   const deps: Deps = {
-    db: await openDatabase(settings.MURMUR_DATABASE_URL, settings.MURMUR_DATABASE_TOKEN), store, broker, clock: systemClock, ids: sortableIds, crypto: webCrypto, log,
+    db: await openDatabase(settings.MURMUR_DATABASE_URL, settings.MURMUR_DATABASE_TOKEN, Number.POSITIVE_INFINITY), store, broker, clock: systemClock, ids: sortableIds, crypto: webCrypto, log,
     keys: { fleetKey: () => fleetKey, ingestSecret: () => ingestSecret },
     config: { fleet: settings.MURMUR_FLEET, publicUrl: settings.MURMUR_PUBLIC_URL, version: packageJson.version, host: 'worker' },
     background: (work) => invocation.getStore()?.waitUntil(work),

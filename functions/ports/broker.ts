@@ -19,6 +19,8 @@ export interface Broker {
   readonly messagesMax?: number
   /** Publishes with QoS 1 and returns the keys that the broker has acknowledged; the others are tried again later. */
   publish(messages: OutgoingMessages): Promise<ReadonlySet<string>>
+  /** Why the last `publish` could not reach the broker, in its own words or the network's; null when it did. For operators; brokers that cannot say lack this. */
+  fault?(): string | null
   /** Makes (or names) the identity of one site at one incarnation; older incarnations lose access. */
   admit(site: string, incarnation: number): Promise<BrokerCredentials>
   /** A certificate for the key in `request` (PKCS #10, PEM), for brokers that know sites by certificates; those before it stop working. Other brokers lack this. */

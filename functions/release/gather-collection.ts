@@ -22,8 +22,9 @@ const inUse = [
      WHERE (r.release IS NULL OR r.release->>'digest' IN (SELECT running->>'digest' FROM site)) AND d.attempt > 0 AND s.state <> 'removed' AND s.running->>'digest' = d.to_release->>'digest'`,
 ].join('\n UNION ALL ')
 
-/** Sites of a database that came back from a backup, of which nobody knows yet what they run. */
-const unheard = `SELECT count(*) FROM restored_site r JOIN site s ON s.id = r.site_id WHERE r.heard_ms IS NULL AND s.state = 'enrolled'`
+/** Sites of a database that came back from a backup, of which nobody knows yet what they run, or which objects what they run is made of. */
+const unheard = `SELECT count(*) FROM restored_site r JOIN site s ON s.id = r.site_id
+  WHERE s.state = 'enrolled' AND (r.heard_ms IS NULL OR (s.running IS NOT NULL AND NOT EXISTS (SELECT 1 FROM release x WHERE x.digest = s.running->>'digest')))`
 
 /** What was true when it was decided that these releases may go, and must still be when they do. */
 export function stillUnused(rows: readonly ReleaseRow[]): Guard[] {

@@ -18,7 +18,7 @@ export function judgeCollection(release: Candidate, terms: CollectionTerms): { c
   const stays = (why: string) => ({ collect: false, why })
   const touchedMs = release.touchedMs ?? release.createdMs
   const idleMs = terms.nowMs - touchedMs
-  if (terms.unheardSites > 0) return stays(`${terms.unheardSites} sites have not said what they run since the database came back from a backup`)
+  if (terms.unheardSites > 0) return stays(`${terms.unheardSites} sites have not said what they run since the database came back from a backup, or run what only the object store remembers (murmur restore releases)`)
   if (uses.length > 0) return stays(uses.map(({ how, n, example }) => `${how} ${example}${n > 1 ? ` and ${n - 1} more` : ''}`).join('; '))
   switch (state) {
     case 'checking': return stays('its objects are being confirmed')

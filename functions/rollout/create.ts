@@ -21,8 +21,13 @@ export async function createRollout(ctx: Ctx, request: RolloutRequest): Promise<
   const ids = all.map(() => `ro_${ctx.ids.sortable(ctx.nowMs)}`).sort()
   const id = ids[ids.length - 1]!
   await ctx.db.write([...supersede(ctx, id, prepared), ...all.flatMap((each, i) => [...rows(ctx, ids[i]!, ids[i - 1] ?? null, each), ...ahead(ctx, ids[i]!, each)])], [targetsKept(all)])
-  for (const each of ids) await advanceRollout(ctx, each)
+  for (const each of ids) await begin(ctx, each)
   return viewRollout(ctx, id)
+}
+
+/** The rollout is there: whatever goes wrong now is for the schedule to go on with. An error would have it asked for again, and made twice. */
+async function begin(ctx: Ctx, id: string): Promise<void> {
+  await advanceRollout(ctx, id).catch((error: unknown) => ctx.log.write('warn', 'rollout.advance-failed', { rollout: id, error: String(error), requestId: ctx.requestId }))
 }
 
 /** A site that gets its agent first is not told of the release that needs it: the rows of the rollout that brings it are there by then. */

@@ -18,10 +18,14 @@ export async function enrolmentOf(ctx: Ctx, site: SiteId, incarnation: number): 
   return { fleet, site, incarnation, trust: envelope, reportKey, broker }
 }
 
-/** The site and incarnation of the agent whose signature the request carries. */
+/**
+ * The site and incarnation of the agent whose signature the request carries. Throws `unauthenticated` when another was enrolled since
+ * it was verified: the one before must not get what is the next one's (F31).
+ */
 export async function askingSite(ctx: Ctx): Promise<{ site: SiteId; incarnation: number }> {
   const site = SiteId.parse(ctx.actor.name.slice('site:'.length))
   const { incarnation } = await loadSite(ctx, site)
+  if (incarnation !== ctx.actor.incarnation) throw new FleetError('unauthenticated', 'the site was enrolled anew since', { reason: 'fenced' })
   return { site, incarnation }
 }
 

@@ -22,7 +22,7 @@ export async function bundleAgent(outfile: string): Promise<string[]> {
 }
 
 /** The words under which what is bundled may be passed on. */
-async function licencesOf(packages: readonly string[]): Promise<string> {
+export async function licencesOf(packages: readonly string[]): Promise<string> {
   const texts = await Promise.all(packages.map(async (name) => {
     const directory = join(root, 'node_modules', name)
     const file = ['LICENSE', 'LICENSE.md', 'license', 'LICENCE', 'LICENSE.txt'].find((each) => existsSync(join(directory, each)))

@@ -11,6 +11,7 @@
 #
 # It may be repeated at any time. A site's state is never overwritten; the version that ran before stays beside the new one.
 set -eu
+umask 022
 
 here=$(cd "$(dirname "$0")" && pwd)
 install=/opt/murmur-agent state=/var/lib/murmur-agent units=/etc/systemd/system environment=/etc/murmur-agent.env
@@ -29,8 +30,11 @@ while [ $# -gt 0 ]; do
     --install | --state | --units | --environment)
       [ $# -gt 1 ] || fail "$1 needs a path"
       case $2 in /*) ;; *) fail "$1 needs an absolute path, not $2" ;; esac
+      # Paths stand in a systemd unit, which gives other characters a meaning of their own.
+      case $2 in *[!A-Za-z0-9/._+-]*) fail "$1 takes letters, digits and . _ + - in a path, not $2" ;; esac
       case $1 in --install) install=$2 ;; --state) state=$2 ;; --units) units=$2 ;; --environment) environment=$2 ;; esac
       shift 2 ;;
+    --install=* | --state=* | --units=* | --environment=*) fail "write ${1%%=*} and its path as two words" ;;
     --no-service) service=no; shift ;;
     --purge) purge=yes; shift ;;
     --help | -h) sed -n '2,13s/^# \{0,1\}//p' "$0"; exit 0 ;;
@@ -42,17 +46,32 @@ done
 
 has_systemd() { [ "$service" = yes ] && [ -d /run/systemd/system ] && command -v systemctl > /dev/null 2>&1; }
 
+# NAME=value lines as systemd takes them: nothing in a value means anything to a shell.
+read_environment() {
+  while IFS= read -r line || [ -n "$line" ]; do
+    case $line in [A-Za-z_]*=*) ;; *) continue ;; esac
+    name=${line%%=*} value=${line#*=}
+    case $name in *[!A-Za-z0-9_]*) continue ;; esac
+    case $value in \"*\") value=${value#\"} value=${value%\"} ;; \'*\') value=${value#\'} value=${value%\'} ;; esac
+    export "$name=$value"
+  done < "$1"
+}
+
 if [ "$action" = uninstall ]; then
+  # Only what an installation is made of: a wrong path must not cost anything.
+  [ -f "$install/launcher" ] || [ "$purge" = yes ] || fail "there is no agent at $install"
+  if [ "$purge" = yes ] && [ -d "$state" ] && [ ! -f "$state/agent.json" ] && [ ! -f "$state/pending-key.json" ]; then fail "$state is not an agent's state; nothing was removed"; fi
   if has_systemd; then systemctl disable --now murmur-agent.service 2> /dev/null || :; fi
   [ -f "$units/murmur-agent.service" ] && rm -f "$units/murmur-agent.service"
   if has_systemd; then systemctl daemon-reload; fi
   [ -L /usr/local/bin/murmur-agent ] && [ "$(readlink /usr/local/bin/murmur-agent)" = "$install/launcher" ] && rm -f /usr/local/bin/murmur-agent
-  # Only what an installation is made of: a wrong --install must not cost more.
-  [ -f "$install/launcher" ] || fail "there is no agent at $install"
-  rm -rf "$install/versions" "$install/launcher" "$install/current" "$install/previous" "$install/trial" "$install/verdict" "$install/managed" "$install/pids"
-  rmdir "$install" 2> /dev/null || say "$install is left: it holds other things"
+  if [ -f "$install/launcher" ]; then
+    for name in current previous trial verdict managed pids; do rm -f "$install/$name" "$install/$name.new" "$install/$name.tmp"; done
+    rm -rf "$install/versions"
+    rm -f "$install/launcher.new" "$install/launcher"
+    rmdir "$install" 2> /dev/null || say "$install is left: it holds other things"
+  fi
   if [ "$purge" = yes ]; then
-    [ ! -d "$state" ] || [ -f "$state/agent.json" ] || [ -f "$state/pending-key.json" ] || fail "$state is not an agent's state; nothing of it was removed"
     rm -rf "$state" "$environment"
     say "The agent, its state and its identity are gone. Remove the site at the controller too: murmur site remove"
   else
@@ -103,10 +122,7 @@ if [ "$action" = enrol ]; then
   if [ -f "$state/identity.json" ] && ! printf '%s' "$words" | grep -q "'--replace'"; then
     say "The site at $state is enrolled already; it stays who it is."
   else
-    set -a
-    # shellcheck disable=SC1090
-    . "$environment"
-    set +a
+    read_environment "$environment"
     eval "\"$install/launcher\" enrol $words --state \"$state\""
   fi
 fi

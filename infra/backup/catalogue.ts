@@ -39,8 +39,9 @@ export async function removeBackups(store: BackupStore, entries: readonly Pick<B
   for (const { name, pieces } of entries) await store.remove(Array.from({ length: pieces }, (_, i) => backupKeys.piece(name, i + 1)))
 }
 
-/** What a backup that was killed has left: its pieces are numbered without a gap. */
+/** What a backup that was killed has left: its pieces are numbered without a gap. One that has its index was finished, and stays. */
 export async function removeUnfinished(store: BackupStore, name: BackupName): Promise<void> {
+  if ((await store.head(backupKeys.index(name))) !== null) return
   for (let number = 1; (await store.head(backupKeys.piece(name, number))) !== null; number++) await store.remove([backupKeys.piece(name, number)])
 }
 

@@ -23,7 +23,8 @@ export type BackupParts = { snapshot: Snapshot; store: BackupStore; fleet: Fleet
 
 /**
  * Writes one consistent backup to the object store, its index last: killed at any moment it leaves a whole backup or none, and what
- * is left of none is removed by the next. Then removes the oldest beyond `keep`.
+ * is left of none is removed by the next. Then removes the oldest beyond `keep`. One that is overtaken by another, which cannot tell it
+ * from a killed one, refuses to be taken for a backup.
  */
 export async function takeBackup(parts: BackupParts): Promise<{ entry: BackupEntry; removed: number }> {
   const { snapshot, store, nowMs } = parts
@@ -33,8 +34,8 @@ export async function takeBackup(parts: BackupParts): Promise<{ entry: BackupEnt
   const migrations = await readMigrationNotes(snapshot)
   const before = await readCatalogue(store)
   if (before.backups.some((backup) => backup.name === name) || before.begun.includes(name)) throw new Refusal('conflict', `another backup of this very moment is under way; nothing was written`)
+  await writeJson(store, backupKeys.catalogue(), { ...before, begun: [...before.begun, name] })
   for (const left of before.begun) await snapshot.during(removeUnfinished(store, left))
-  await writeJson(store, backupKeys.catalogue(), { ...before, begun: [name] })
 
   const index: BackupIndex = { v: 1, fleet: parts.fleet, takenMs: nowMs, controllerVersion: parts.version, epoch: await readEpoch(snapshot), migrations, tables: [] }
   let number = 0
@@ -44,7 +45,11 @@ export async function takeBackup(parts: BackupParts): Promise<{ entry: BackupEnt
   const sum = (counts: readonly number[]) => counts.reduce((total, n) => total + n, 0)
   const entry: BackupEntry = { name, takenMs: nowMs, rows: sum(index.tables.map(({ rows }) => rows)), pieces: pieces.length, storedBytes: sum(pieces.map(({ storedBytes }) => storedBytes)), digest: digest as Digest }
 
-  const { backups } = await readCatalogue(store)
+  const { backups, begun } = await readCatalogue(store)
+  if (begun.at(-1) !== name) {
+    await removeBackups(store, [entry])
+    throw new Refusal('conflict', 'another backup was begun while this one was made, and has removed pieces of it as of one that was killed; this one is none, the other goes on')
+  }
   const all = [...backups, entry].sort((a, b) => (a.name < b.name ? -1 : 1))
   const spare = parts.keep === null ? [] : all.slice(0, -parts.keep)
   await writeJson(store, backupKeys.catalogue(), { v: 1, backups: all.filter((backup) => !spare.includes(backup)), begun: [] })

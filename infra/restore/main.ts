@@ -4,10 +4,8 @@ import { parseArgs } from 'node:util'
 import { sql } from 'drizzle-orm'
 import { openDatabase, type Database } from '../../db/client.ts'
 import { sortableIds } from '../../functions/adapters/node/sortable-ids.ts'
-import { issueHellos } from '../../functions/directive/issue.ts'
 import { makePrivateDirectory } from '../../functions/platform/secret-file.ts'
 import { BackupName, type BackupIndex } from '../../protocol/backup.ts'
-import { limits } from '../../protocol/limits.ts'
 import { readCatalogue, readIndex, type BackupStore } from '../backup/catalogue.ts'
 import { endWith } from '../backup/end-with.ts'
 import { openStorage } from '../backup/open-storage.ts'
@@ -56,9 +54,7 @@ async function main(): Promise<void> {
   const db = await openDatabase(storage.databaseUrl, storage.databaseToken)
   try {
     const nowMs = Date.now()
-    const requestId = sortableIds.sortable(nowMs)
-    const restored = await restoreDatabase({ db, store: storage.store, name, index, nowMs, requestId, withoutTokens: values['without-tokens'] })
-    await db.write(issueHellos({ config: { fleet: index.fleet, publicUrl: '', version: '', host: 'node' }, nowMs, requestId }, nowMs + limits.restoreHelloLifeMs))
+    const restored = await restoreDatabase({ db, store: storage.store, name, index, nowMs, requestId: sortableIds.sortable(nowMs), withoutTokens: values['without-tokens'] })
     await explain(db, name, restored, settings)
   } finally {
     db.close()

@@ -1,9 +1,11 @@
-import type { Database } from '../../db/client.ts'
+import type { Database, Statement } from '../../db/client.ts'
 import { appliedMigrations } from '../../db/known-migrations.ts'
 import { migrate, migrationText, readMigrations, runWhole, type Migration } from '../../db/migrate.ts'
+import { issueHellos } from '../../functions/directive/issue.ts'
 import { beginAnew } from '../../functions/restore/begin-anew.ts'
 import { backupName, StoredEpoch, type BackupIndex, type BackupName, type BackupTable } from '../../protocol/backup.ts'
 import { fromUtf8 } from '../../protocol/bytes.ts'
+import { limits } from '../../protocol/limits.ts'
 import { storeKeys } from '../../protocol/manifest.ts'
 import { sql } from 'drizzle-orm'
 import { writeJson, type BackupStore } from '../backup/catalogue.ts'
@@ -22,8 +24,8 @@ export type RestoreParts = { db: Database; store: BackupStore; name: BackupName;
 export type Restored = { epoch: number; rows: number; releasesLacking: string[] }
 
 /**
- * Makes an empty database what the backup says, ready to hear its sites (SPEC §8). The rows are laid beside the tables first, and come in
- * with everything that must change about them in one transaction: killed at any moment, the tables are empty still, or all is done.
+ * Makes an empty database what the backup says, ready to ask its sites for their hello (SPEC §8). The rows are laid beside the tables first, and
+ * come in with everything that must change about them in one transaction: killed at any moment, the tables are empty still, or all is done.
  * Throws a Refusal where the database is not empty or newer than this program, having changed nothing.
  */
 export async function restoreDatabase(parts: RestoreParts): Promise<Restored> {
@@ -39,14 +41,25 @@ export async function restoreDatabase(parts: RestoreParts): Promise<Restored> {
   const epoch = await raiseEpoch(store, index.epoch)
   await db.script(`CREATE TABLE ${facts} (epoch INTEGER, now_ms INTEGER, backup TEXT, taken_ms INTEGER, request_id TEXT)`)
   await db.write([{ sql: `INSERT INTO ${facts} VALUES (?, ?, ?, ?, ?)`, args: [epoch, nowMs, backupName(index.takenMs), index.takenMs, parts.requestId] }])
+  const hellos = issueHellos({ config: { fleet: index.fleet, publicUrl: '', version: '', host: 'node' }, nowMs, requestId: parts.requestId }, nowMs + limits.restoreHelloLifeMs)
   await runWhole(db, [
     ...tables.map(({ name, columns }) => `INSERT INTO ${name} (${columns.join(', ')}) SELECT ${columns.join(', ')} FROM ${incoming(name)};`),
     ...newer.map(migrationText),
     `${rejectLacking};`,
     `${beginAnew(facts)};`,
+    ...hellos.map((statement) => `${textOf(statement)};`),
     ...[...tables.map(({ name }) => incoming(name)), facts, missing].map((table) => `DROP TABLE ${table};`),
   ].join('\n'))
   return { epoch, rows: tables.reduce((sum, { rows }) => sum + rows, 0), releasesLacking: lacking }
+}
+
+/** A statement with its arguments in it. */
+function textOf({ sql: text, args }: Statement): string {
+  const values = args.values()
+  return text.replaceAll('?', () => {
+    const { value } = values.next()
+    return typeof value === 'number' ? String(value) : `'${String(value).replaceAll("'", "''")}'`
+  })
 }
 
 /** Our migrations that the backup has, and those that it lacks. */

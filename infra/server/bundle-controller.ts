@@ -4,18 +4,21 @@ import { build } from 'esbuild'
 
 const root = join(import.meta.dirname, '../..')
 
+/** What a server runs of this repository, under the names of the files they become. */
+const programs = { controller: 'functions/entry/node.ts', backup: 'infra/backup/main.ts', restore: 'infra/restore/main.ts', bridge: 'infra/bridge/main.ts' }
+
 /** What cannot be bundled: the database's native library, and what loads it. */
 const nativePackages = ['libsql', '@neon-rs/load', 'detect-libc']
 
 /**
- * The controller on Node in a directory of its own, without sources and without npm: `lib/controller/controller.mjs` with its
- * migrations beside it, the console, and the native library in `node_modules`. Returns the packages that are in it.
+ * The controller on Node in a directory of its own, without sources and without npm: `lib/controller/controller.mjs`, beside it backup, restore,
+ * the bridge and the migrations, the console, and the native library in `node_modules`. Returns the packages that are in it.
  */
 export async function bundleController(directory: string): Promise<string[]> {
   const place = join(directory, 'lib/controller')
   await mkdir(place, { recursive: true })
   const { metafile } = await build({
-    entryPoints: { controller: join(root, 'functions/entry/node.ts') }, outdir: place, outExtension: { '.js': '.mjs' }, chunkNames: 'part-[hash]', absWorkingDir: root,
+    entryPoints: programs, outdir: place, outExtension: { '.js': '.mjs' }, chunkNames: 'part-[hash]', absWorkingDir: root,
     // what only some settings need is loaded only then
     bundle: true, splitting: true, platform: 'node', format: 'esm', target: 'node24', minifyWhitespace: true, minifySyntax: true, legalComments: 'none', metafile: true, logLevel: 'error', external: ['libsql'],
     banner: { js: `import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);` },

@@ -1,15 +1,18 @@
 import { existsSync } from 'node:fs'
-import { chmod, copyFile, mkdir, mkdtemp, rename, rm } from 'node:fs/promises'
-import { dirname, join, resolve } from 'node:path'
+import { chmod, copyFile, mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
+import { basename, dirname, join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { nodeFor } from '../agent/build-version.ts'
+import { licencesOf, nodeFor } from '../agent/build-version.ts'
 import { bundleController } from './bundle-controller.ts'
 
 const help = `node infra/launch.mjs infra/server/main.ts --out DIR
 
-Makes DIR, which must not be there yet: the controller with its Node, migrations, console and systemd unit, for a server of this
-machine's kind that has neither npm nor a checkout. docs/deploy/one-server.md says how to install it.
+Makes DIR, which must not be there yet: the controller with its Node, migrations and console, backup, restore and the bridge, and systemd
+units, for a server of this machine's kind that has neither npm nor a checkout. docs/deploy/one-server.md says how to install it.
 `
+
+const units = ['infra/server/murmur-controller.service', 'infra/server/murmur-backup.service', 'infra/server/murmur-backup.timer', 'infra/bridge/murmur-bridge.service']
+const root = join(import.meta.dirname, '../..')
 
 async function main(): Promise<void> {
   const { values } = parseArgs({ options: { out: { type: 'string' }, help: { type: 'boolean', default: false } } })
@@ -21,10 +24,13 @@ async function main(): Promise<void> {
   const scratch = await mkdtemp(`${out}.partial-`)
   try {
     const packages = await bundleController(scratch)
+    const node = nodeFor(process.arch === 'arm64' ? 'arm64' : 'x64')
     await mkdir(join(scratch, 'bin'))
-    await copyFile(join(nodeFor(process.arch === 'arm64' ? 'arm64' : 'x64'), 'bin/node'), join(scratch, 'bin/node'))
-    await copyFile(join(import.meta.dirname, 'murmur-controller.service'), join(scratch, 'murmur-controller.service'))
-    await copyFile(join(import.meta.dirname, '../../LICENSE'), join(scratch, 'LICENSE'))
+    await copyFile(join(node, 'bin/node'), join(scratch, 'bin/node'))
+    for (const unit of units) await copyFile(join(root, unit), join(scratch, basename(unit)))
+    await copyFile(join(root, 'LICENSE'), join(scratch, 'LICENSE'))
+    await copyFile(join(node, 'LICENSE'), join(scratch, 'LICENSE.node'))
+    await writeFile(join(scratch, 'LICENSE.packages'), await licencesOf(packages))
     await chmod(scratch, 0o755)
     await rename(scratch, out)
     process.stdout.write(`${out}: the controller, with ${packages.length} packages\n`)

@@ -4,8 +4,10 @@ import { contract } from './contract.ts'
 
 /** One message as the broker had it: its topic, and its bytes in base64. */
 const Message = { topic: z.string().max(500), payload: z.base64().max(limits.envelopeBytesMax) }
-/** A payload that is not base64 is refused by itself: the others of its array must not be lost with it. */
-const Delivered = z.looseObject({ topic: Message.topic, payload: z.string() })
+/** Each is refused by itself for what is wrong with it: the others of its array must not be lost with it. */
+const Delivered = z.looseObject({ topic: z.unknown(), payload: z.unknown() })
+/** What a delivered message must be to be read. */
+export const DeliveredMessage = z.looseObject(Message)
 const taken = z.object({ accepted: z.int(), refused: z.array(z.object({ index: z.int(), reason: z.string() })) })
 
 /** How reports come in where nobody listens on the controller's behalf, or somebody listens elsewhere. All are safe to repeat. */

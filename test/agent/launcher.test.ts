@@ -22,7 +22,7 @@ afterEach(() => {
 
 /** An installation whose versions are shell scripts, and its real launcher. */
 function installation() {
-  const directory = mkdtempSync(join(tmpdir(), 'murmur-launcher-'))
+  const directory = mkdtempSync(join(tmpdir(), 'murmur-installed-'))
   const at = (name: string): string => join(directory, name)
   const children: ChildProcess[] = []
   cleanups.push(() => {
@@ -46,8 +46,8 @@ function installation() {
     current: () => readlinkSync(at('current')).replace('versions/', ''),
     trial: (text: string) => writeFileSync(at('trial'), text),
     verdict: () => (existsSync(at('verdict')) ? readFileSync(at('verdict'), 'utf8').trim() : null),
-    run(): ChildProcess {
-      const child = spawn(at('launcher'), ['run'], { stdio: 'ignore' })
+    run(name = 'launcher'): ChildProcess {
+      const child = spawn(at(name), ['run'], { stdio: 'ignore' })
       children.push(child)
       return child
     },
@@ -144,6 +144,32 @@ describe('the launcher', () => {
     all.run()
     await expect.poll(() => all.started().length, { timeout: 15_000 }).toBe(2)
     expect(isRunning(agent)).toBe(false)
+  })
+
+  test('knows a first one that was started by another name', async () => {
+    const all = prepared('stays')
+    symlinkSync('launcher', all.at('murmur-agent'))
+    const first = all.run('murmur-agent')
+    await all.starts(old)
+    expect(await ended(all.run())).toBe(0)
+    expect([all.started(), all.pids()[0], first.exitCode]).toEqual([[old], first.pid, null])
+  })
+
+  test.each(['as launcher', 'as agent'])('takes no stranger for one of its own who got the number of one that was killed (%s)', async (role) => {
+    const all = prepared('stays')
+    const stranger = spawn('/bin/sh', ['-c', 'sleep 30 & wait', all.at('launcher'), all.at('versions/')], { stdio: 'ignore' })
+    cleanups.push(() => stranger.kill('SIGKILL'))
+    const first = all.run()
+    await all.starts(old)
+    await expect.poll(() => all.pids().length).toBe(2)
+    const [launcher, agent, ...facts] = readFileSync(all.at('pids'), 'utf8').trim().split(' ')
+    process.kill(first.pid!, 'SIGKILL')
+    await ended(first)
+    process.kill(Number(agent), 'SIGKILL')
+    writeFileSync(all.at('pids'), `${[...(role === 'as launcher' ? [stranger.pid, agent] : [launcher, stranger.pid]), ...facts].join(' ')}\n`)
+    all.run()
+    await expect.poll(() => all.started().length, { timeout: 15_000 }).toBe(2)
+    expect(isRunning(stranger.pid!)).toBe(true)
   })
 
   test('killed at any moment of a trial, the old or the new is started next, and nothing else is left behind', async () => {

@@ -7,6 +7,7 @@ import { Aedes } from 'aedes'
 import { afterAll, afterEach, beforeAll, expect } from 'vitest'
 import { createWebSocketStream, WebSocketServer } from 'ws'
 import type { MqttTls } from '../../edge-agent/host/host.ts'
+import { createNodeMqtt } from '../../edge-agent/host/node-mqtt.ts'
 import { createNodeNetwork } from '../../edge-agent/host/node-network.ts'
 import { proxyFor } from '../../edge-agent/host/node-proxy.ts'
 import { readEnvironment } from '../../edge-agent/environment.ts'
@@ -114,6 +115,30 @@ describe('an agent behind a proxy', () => {
     await expect(connectVia({ HTTPS_PROXY: proxy.url }, `mqtts://${host}`, { ...client, authority: null })).rejects.toThrow(/certificate|self-signed/)
     await expect(connectVia({ HTTPS_PROXY: 'http://127.0.0.1:1' }, `mqtts://${host}`, client)).rejects.toThrow('ECONNREFUSED')
     expect(() => readEnvironment({ HTTPS_PROXY: 'socks5://x', MURMUR_AGENT_TRIAL_S: '0' })).toThrow(/HTTPS_PROXY.*MURMUR_AGENT_TRIAL_S|MURMUR_AGENT_TRIAL_S.*HTTPS_PROXY/)
+  })
+
+  test('gives up a tunnel behind which nobody speaks TLS, or that breaks', async () => {
+    const [silent, breaking] = [await listen(createServer(() => undefined)), await listen(createServer((socket) => void setTimeout(() => socket.resetAndDestroy(), 50)))]
+    const proxy = await startConnectProxy({ 'silent.invalid': silent, 'breaking.invalid': breaking })
+    ends.push(proxy.close)
+    const connect = createNodeMqtt(readEnvironment({ HTTPS_PROXY: proxy.url }), 300)
+    const options = { clientId: 'a', username: 'a', password: 'p', keepAliveS: 30, will }
+    await expect(connect({ url: 'mqtts://silent.invalid', ...options })).rejects.toThrow('no TLS within 300 ms')
+    await expect(connect({ url: 'mqtts://breaking.invalid', ...options })).rejects.toThrow('MQTT mqtts://breaking.invalid')
+  })
+
+  test.each(['http://site:100%secret@proxy:3128', 'http://site:%FFsecret@proxy:3128', 'site:secret@proxy:3128'])('says that HTTPS_PROXY=%s cannot be read, and not what its password is', (proxy) => {
+    const read = () => readEnvironment({ HTTPS_PROXY: proxy })
+    expect(read).toThrow(/HTTPS_PROXY/)
+    expect(read).not.toThrow(/secret/)
+  })
+
+  test('does not start where certificates would not be checked', () => {
+    expect(() => readEnvironment({ NODE_TLS_REJECT_UNAUTHORIZED: '0' })).toThrow('NODE_EXTRA_CA_CERTS')
+  })
+
+  test.each([['::1', true], ['[::1]', true], ['[::1]:8883', true], ['[::1]:443', false], ['fd00::1', false], ['FD00::2,::1', true]])('NO_PROXY=%s excepts [::1]:8883: %s', (exceptions, excepted) => {
+    expect(proxyFor(readEnvironment({ HTTPS_PROXY: 'http://p:1', NO_PROXY: exceptions }), { host: '::1', port: 8883, secure: true }) === null).toBe(excepted)
   })
 
   test.each([

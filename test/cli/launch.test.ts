@@ -2,6 +2,7 @@ import { execFile, spawn } from 'node:child_process'
 import { resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
+import packageJson from '../../package.json' with { type: 'json' }
 
 const program = resolve(import.meta.dirname, '../../cli/murmur.mjs')
 const run = promisify(execFile)
@@ -9,6 +10,10 @@ const run = promisify(execFile)
 test('the command starts, and its exit status is the one that help lists', async () => {
   expect((await run(process.execPath, [program, 'help', 'exit-codes'])).stdout).toMatch(/^ {2}0 {2}done/)
   await expect(run(process.execPath, [program, 'rollout', 'create', 'sign@1.0.0'], { env: {} })).rejects.toMatchObject({ code: 2, stderr: expect.stringContaining('say which sites') })
+})
+
+test('it says which version it is', async () => {
+  expect((await run(process.execPath, [program, '--version'])).stdout).toBe(`${packageJson.version}\n`)
 })
 
 test('a reader that goes away early is no fault', async () => {

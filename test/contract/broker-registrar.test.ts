@@ -95,6 +95,16 @@ test('the registrar says what is wrong: no plugin rights, another password, a na
   await expect(made.openBroker({ username: 'north' }).admit('north', 1)).rejects.toMatchObject({ code: 'conflict' })
 })
 
+test('the registrar leaves users alone that are no sites, whatever a site is called', async () => {
+  const made = await make()
+  await askPlugin(made, { command: 'createRole', rolename: 'listener', acls: [] })
+  await askPlugin(made, { command: 'createClient', username: 'bridge', password: 'its own', roles: [{ rolename: 'listener' }] })
+  const before = (await askPlugin(made, { command: 'getClient', username: 'bridge' })).data
+  await expect(made.admit('bridge', 1)).rejects.toMatchObject({ code: 'conflict', reason: 'broker-user' })
+  await made.expel('bridge')
+  expect((await askPlugin(made, { command: 'getClient', username: 'bridge' })).data).toEqual(before)
+})
+
 test('whom the registrar let in is still let in after mosquitto was killed', async () => {
   const made = await make()
   const north = await made.admit('north', 1)

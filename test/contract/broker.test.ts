@@ -75,6 +75,7 @@ describe('a broker that cannot be reached', () => {
     const url = `mqtt://127.0.0.1:${await freePort()}`
     const broker = createMqttBroker({ url, sitesUrl: url, fleet, ingestSecret: new Uint8Array(32), crypto: nodeCrypto, ids: sortableIds, log })
     expect(await broker.publish([{ key: 'a', topic: 'murmur/v1/flock/roll-call', payload: utf8('x'), retain: false }])).toEqual(new Set())
+    expect(broker.fault!()).toMatch(/ECONNREFUSED/)
     await broker.close()
   })
   test('that takes messages and acknowledges none of them costs a bounded time', async () => {

@@ -1,5 +1,8 @@
 import { createHash } from 'node:crypto'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { createS3ObjectStore } from '../../functions/adapters/aws/s3-object-store.ts'
 import type { PartFacts, SignedRequest } from '../../functions/ports/object-store.ts'
 import { webCrypto } from '../../protocol/crypto.ts'
@@ -96,6 +99,15 @@ describe('with the S3 API', () => {
     await expect(store.parts.complete(key, bytes.length)).rejects.toMatchObject({ reason: 'parts-missing' })
   })
 
+  test('an upload that was begun long ago stays while parts of it still come', async () => {
+    const { store } = await open()
+    const [first] = await store.parts.sign(key, all, lifeMs)
+    expect(await put(first, partOf(1))).toBe(200)
+    expect(await store.unfinished.sweep(Date.now() - 60_000)).toBe(0)
+    expect(await store.parts.sign(key, all, lifeMs)).toEqual([null, expect.anything(), expect.anything()])
+    expect(await store.unfinished.sweep(Date.now() + 60_000)).toBe(1)
+  })
+
   const codeOf = (work: Promise<unknown>): Promise<unknown> => work.then(() => 'no error', (error: unknown) => (error instanceof FleetError ? [error.code, error.message] : error))
 
   test('a store that answers 500 for a moment is asked again; one that goes on is unavailable (F56)', async () => {
@@ -106,6 +118,15 @@ describe('with the S3 API', () => {
     s3.disturb(() => ({ status: 503, body: '<Error><Code>SlowDown</Code></Error>' }))
     const works = [() => store.get(key, 10), () => store.put(key, bytes, key.slice(-64)), () => store.remove([key]), () => store.parts.sign(key, all, lifeMs), () => store.unfinished.sweep(0)]
     for (const work of works) expect(await codeOf(work())).toEqual(['unavailable', expect.stringContaining('503')])
+  })
+
+  test('an answer without a length is no size', async () => {
+    const server = createServer((_, response) => void response.writeHead(200).end()).listen(0, '127.0.0.1')
+    onTestFinished(() => void server.close())
+    await once(server, 'listening')
+    const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+    const store = createS3ObjectStore({ ...s3Access, endpoint, clock: { nowMs: () => Date.now() }, crypto: webCrypto })
+    expect(await codeOf(store.head(key))).toEqual(['unavailable', expect.stringContaining('refuses HEAD')])
   })
 
   test('a store that does not answer in time is unavailable', async () => {

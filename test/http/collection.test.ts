@@ -120,6 +120,12 @@ describe('a withdrawn release', () => {
     await controller.db.write([{ sql: `INSERT INTO restored_site (site_id, verdict, restored_ms) VALUES ('alpha', 'unheard', 1)`, args: [] }])
     expect(await whyKept(one.id)).toContain('1 sites have not said what they run')
     expect((await apply()).collected).toEqual([])
+    // what it runs may be made of the same objects, and nobody here knows
+    await controller.db.write([{ sql: `UPDATE restored_site SET heard_ms = 2`, args: [] }, { sql: `UPDATE site SET running = '{"id":"shop@2.0.0","digest":"of the lost hour"}'`, args: [] }])
+    expect(await whyKept(one.id)).toContain('only the object store remembers')
+    expect((await apply()).collected).toEqual([])
+    await controller.db.write([{ sql: `UPDATE site SET running = NULL`, args: [] }])
+    expect((await apply()).collected).toHaveLength(1)
   })
 })
 

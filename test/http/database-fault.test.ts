@@ -74,6 +74,16 @@ test('a full disk under a database file is its quota, and nothing of the batch i
   expect(await db.orm.all(sql`SELECT key FROM setting`)).toEqual([])
 })
 
+test('half a surrogate pair, which SQLite would make unreadable bytes of, is stored as U+FFFD; whole pairs and escaped backslashes stay', async () => {
+  const db = await openDatabase(':memory:')
+  await db.script('CREATE TABLE t (a TEXT) STRICT')
+  const texts = ['x\ud83d', '\udc00y', 'a \u{1f4be} whole one', String.raw`a path \\ud83d\u`]
+  await db.write([{ sql: 'INSERT INTO t SELECT value FROM json_each(?)', args: [JSON.stringify(texts)] }, { sql: 'INSERT INTO t VALUES (?)', args: [texts[0]!] }])
+  await db.write([{ sql: 'INSERT INTO t SELECT value FROM json_each(?)', args: [String.raw`["\uD83D\uDCBE", "\uD83D"]`] }])
+  expect((await db.orm.all<{ a: string }>(sql`SELECT a FROM t`)).map(({ a }) => a)).toEqual(['x\ufffd', '\ufffdy', texts[2], texts[3], 'x\ufffd', '\u{1f4be}', '\ufffd'])
+  db.close()
+})
+
 test('a wrong statement is nobody\'s fault but ours', async () => {
   const db = await openDatabase(':memory:')
   undo.push(() => db.close())

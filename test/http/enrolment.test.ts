@@ -108,6 +108,18 @@ describe('an agent\'s signature', () => {
     expect((await callSigned(controller, 'renewEnrolment', { key: second, site: 'kiel', incarnation: 2 })).status).toBe(200)
   })
 
+  test('gets nothing of the next incarnation, also when that one is enrolled while the request is served (F31)', async () => {
+    const first = await enrolledSite(controller, 'kiel')
+    const { claim } = (await controller.call('claimSite', { params: { site: 'kiel' } })).body
+    const { crypto } = controller.deps
+    controller.deps.crypto = { ...crypto, verify: async (...signed) => {
+      controller.deps.crypto = crypto
+      await enrol(await enrolBody(await makeKey('second'), 'kiel', claim))
+      return crypto.verify(...signed)
+    } }
+    expect((await callSigned(controller, 'renewEnrolment', { key: first.key, site: 'kiel', incarnation: 1 })).body).toMatchObject({ status: 401, reason: 'fenced' })
+  })
+
   test('with a clock in 1970 is told the time, and works with it (F30)', async () => {
     const { key } = await enrolledSite(controller, 'kiel')
     const refused = await callSigned(controller, 'renewEnrolment', { key, site: 'kiel', incarnation: 1, timeMs: 0 })

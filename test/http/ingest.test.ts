@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { DatabaseFault } from '../../db/database-fault.ts'
+import { dispatchDirectives } from '../../functions/directive/dispatch.ts'
 import { makeProbe, readProbe } from '../../functions/ingest/probe.ts'
 import { fromUtf8, toBase64, utf8 } from '../../protocol/bytes.ts'
 import { limits } from '../../protocol/limits.ts'
@@ -7,7 +8,7 @@ import { roles } from '../../protocol/states.ts'
 import { probeTopic, siteTopic } from '../../protocol/topics.ts'
 import { SiteId } from '../../protocol/ids.ts'
 import { fleet, startController, type Controller } from '../support/controller.ts'
-import { enrolSites } from '../support/practice-fleet.ts'
+import { addRelease, enrolSites, startRollout } from '../support/practice-fleet.ts'
 import type { PracticeSite } from '../support/practice-site.ts'
 
 let controller: Controller
@@ -67,9 +68,40 @@ describe('a webhook of the broker', () => {
       status: 200, body: { accepted: 2, refused: [{ index: 1, reason: expect.stringContaining('not base64') }, { index: 2, reason: 'not a topic of this fleet' }] },
     })
     expect([await presence(north), await presence(south)]).toEqual(['online', 'online'])
-    expect(await post({ ...first, payload: 'not base64!' })).toMatchObject({ status: 400, body: { reason: 'payload', detail: expect.stringContaining('let the rule encode it'), errors: [{ path: '0.payload' }] } })
+    expect(await post({ ...first, payload: 'not base64!' })).toMatchObject({ status: 400, body: { reason: 'payload', detail: expect.stringContaining('let the rule encode it'), errors: [{ path: '0' }] } })
     expect(await post({ ...first, payload: 'A'.repeat(limits.envelopeBytesMax + 4) })).toMatchObject({ status: 400, body: { detail: expect.stringContaining('over its limit') } })
+    expect(await post([first, { ...last, topic: 'x'.repeat(501) }, { topic: 7, payload: first.payload }, { topic: first.topic, payload: null }])).toMatchObject({
+      status: 200, body: { accepted: 1, refused: [{ index: 1, reason: 'over its limit' }, { index: 2, reason: 'it has no topic' }, { index: 3, reason: expect.stringContaining('not base64') }] },
+    })
     for (const body of [{}, [], { topic: first.topic }, [{ payload: first.payload }], 'text', Array.from({ length: limits.ingestBatchMax + 1 }, () => first)]) expect(await post(body)).toMatchObject({ status: 400 })
+  })
+
+  test('with a text that was cut through a character is taken, and can be read again', async () => {
+    const cut = 'the disk \u{1f4be}'.slice(0, -1)
+    const alarm = wire(north.message({ kind: 'alarm', alarmId: '100.103', entity: 'disk', raised: true, severity: 'major', text: cut }))
+    const refusal = wire(north.message({ kind: 'rejected', reason: 'wrong-site', directive: 'grant', position: null, held: null, deployment: null, attempt: null, detail: '\u{1f4be}'.repeat(250) }))
+    expect(await post([await alarm, await refusal])).toMatchObject({ status: 200, body: { accepted: 2, refused: [] } })
+    const { items } = (await controller.call('listAlarms', {})).body
+    expect(items.map(({ text }) => text)).toEqual(expect.arrayContaining(['the disk \ufffd', expect.stringMatching(/^a grant was refused as wrong-site: .*\ufffd$/u)]))
+    expect(items.every(({ text }) => text.isWellFormed())).toBe(true)
+  })
+
+  test('with numbers that no honest site has is refused, and keeps no other site from its directives (F15)', async () => {
+    const { id } = await addRelease(controller, '1.0.0')
+    await post([await hello(north), await hello(south)])
+    await startRollout(controller, { name: 'one', target: { release: id }, selector: { all: true }, policy: { waves: [{ name: 'all', size: 'rest' }], maxParallel: 2 } })
+    const most = Number.MAX_SAFE_INTEGER
+    for (const held of [{ epoch: 1, generation: most }, { epoch: most, generation: 0 }]) {
+      south.held = { desired: null, newest: held }
+      expect(await post(await hello(south))).toMatchObject({ status: 200, body: { accepted: 0, refused: [{ reason: expect.stringContaining('malformed') }] } })
+    }
+    // a restore begins above the epochs of all sites, so none is taken to its end; what else it says is believed
+    south.held = { desired: null, newest: { epoch: limits.epochMax, generation: limits.generationMax } }
+    expect(await post(await hello(south))).toMatchObject({ body: { accepted: 1 } })
+    expect(await controller.db.orm.all('SELECT max(epoch) AS epoch FROM site')).toEqual([{ epoch: 1 }])
+    expect((await controller.call('listSites', {})).body.items).toHaveLength(2)
+    await dispatchDirectives(controller.context())
+    expect(await north.takeGrant()).not.toBeNull()
   })
 
   test('that delivers twice, or out of order, changes nothing more (I8, I10)', async () => {

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { noteAtWork } from '../../db/versions-at-work.ts'
+import { boundObjectStore } from '../../functions/adapters/bound-object-store.ts'
 import type { LinkCheck } from '../../protocol/http/links.ts'
 import { bringBack } from '../support/bring-back.ts'
 import { startController, type Controller } from '../support/controller.ts'
@@ -29,9 +30,11 @@ test('every link of a controller that works is well, and a download is signed fo
 /** Breaks one thing; the named links fail, each with a cure, and all others are as they were (each failing alone). */
 const failures: [string, () => unknown, Partial<Record<string, LinkCheck['state']>>, RegExp][] = [
   ['a store that fails', () => void (controller.store.put = async () => { throw new Error('503 from the bucket') }), { store: 'failing' }, /503 from the bucket.*MURMUR_S3/],
+  ['a disk that is full', () => void (controller.store.put = boundObjectStore({ ...controller.store, put: () => Promise.reject(Object.assign(new Error('no space left on device'), { code: 'ENOSPC' })) }).put), { store: 'failing' }, /ENOSPC.*room/],
   ['a store that loses what it was given (F56)', () => void (controller.store.get = async () => null), { store: 'failing' }, /not there/],
   ['a store that takes anything', () => void (controller.store.put = async () => undefined), { store: 'failing' }, /./],
   ['a broker that takes nothing', () => void (controller.broker.reachable = false), { broker: 'failing', ingest: 'not-checked' }, /did not acknowledge/],
+  ['a broker that does not let the controller in', () => void Object.assign(controller.broker, { reachable: false, fault: () => 'broker.test:8883: Connection refused: Not authorized' }), { broker: 'failing', ingest: 'not-checked' }, /Not authorized.*MURMUR_BROKER_PASSWORD/],
   ['a broker whose messages nobody brings', () => void (controller.broker.publish = async (messages) => { const keys = new Set<string>(); for await (const { key } of messages) keys.add(key); return keys }), { ingest: 'failing' }, /did not come back.*subscribe/],
   ['a schedule that stands still', () => controller.db.script("DELETE FROM setting WHERE key = 'jobs'"), { cron: 'failing' }, /never ran/],
   ['a schedule that stood still an hour ago', () => controller.db.script(`UPDATE setting SET value = '{"0.2.0": ${Date.now() - 3_600_000}}' WHERE key = 'jobs'`), { cron: 'failing' }, /60 minutes ago/],

@@ -12,6 +12,7 @@ const made = (name: string, text: string): Migration => ({ name, sql: text, dige
 const first = made('0001_first.sql', 'CREATE TABLE setting (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT; CREATE TABLE a (b TEXT, c TEXT) STRICT;')
 const contract = made('0002_contract_since_0_4_0_drop_c.sql', 'ALTER TABLE a DROP COLUMN c;')
 const third = made('0003_more.sql', 'ALTER TABLE a ADD COLUMN d TEXT;')
+const fourth = made('0004_yet_more.sql', 'ALTER TABLE a ADD COLUMN e TEXT;')
 const all = [first, contract, third]
 const namesOf = (migrations: readonly Migration[]) => migrations.map(({ name }) => name)
 
@@ -40,6 +41,21 @@ describe('migrations', () => {
   test('that were changed after they were applied are refused', async () => {
     await migrate(db, nowMs, [first])
     await expect(migrate(db, nowMs, [{ ...first, digest: 'other' }])).rejects.toThrow(/0001_first\.sql was changed/)
+  })
+
+  test('that another process applies at the same moment, or whose answer is lost, are applied once and are no failure (F52, F57)', async () => {
+    const raced: Database = { ...db, script: async (text) => {
+      await db.script(text)
+      if (text.includes('COMMIT')) throw new Error('the connection was cut')
+    } }
+    await migrate(raced, nowMs, all)
+    expect((await planMigrations(db, nowMs, all)).applied).toEqual(namesOf(all))
+    const late: Database = { ...db, script: async (text) => {
+      await migrate(db, nowMs, [...all, fourth])
+      return db.script(text)
+    } }
+    await migrate(late, nowMs, [...all, fourth])
+    expect((await planMigrations(db, nowMs, [...all, fourth])).applied).toEqual(namesOf([...all, fourth]))
   })
 
   test('that fail leave the database as it was, and say which one it was', async () => {

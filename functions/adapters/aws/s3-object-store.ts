@@ -24,8 +24,13 @@ export function createS3ObjectStore(options: S3Options & { crypto: Crypto; partB
   const { crypto } = options
   const client = createS3Client(options)
   const head = async (key: string) => {
-    const answer = await sendFor(client, { method: 'HEAD', key: checkObjectKey(key) }, [200, 404])
-    return answer.status === 404 ? null : { size: Number(answer.headers.get('content-length')) }
+    const request = { method: 'HEAD', key: checkObjectKey(key) }
+    const answer = await sendFor(client, request, [200, 404])
+    if (answer.status === 404) return null
+    const length = answer.headers.get('content-length')
+    // what lies between may leave it out: then nobody knows the size, and 0 is a lie
+    if (length === null) throw refusedBy(request, answer)
+    return { size: Number(length) }
   }
   return {
     head,

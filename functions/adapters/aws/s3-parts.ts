@@ -10,10 +10,10 @@ import { elementsOf, escapeXml, textOf } from './xml.ts'
 const completeMs = 55_000
 /** Pages of a thousand parts: S3 takes 10,000 parts at most. */
 const pagesMax = 10
-/** Uploads ended by one sweep. */
-const sweptMax = 100
+/** Uploads looked at by one sweep. */
+const sweptMax = 50
 
-type StoredPart = { number: number; size: number; etag: string }
+type StoredPart = { number: number; size: number; etag: string; storedMs: number }
 
 /**
  * Multipart uploads. Nothing about them is remembered here: the store lists the upload of a key, and its parts, whose
@@ -78,7 +78,7 @@ async function listParts(client: S3Client, key: string, uploadId: string): Promi
   let marker = '0'
   for (let page = 0; page < pagesMax; page++) {
     const xml = await sendOk(client, { method: 'GET', key, query: { uploadId, 'part-number-marker': marker } })
-    for (const part of elementsOf(xml, 'Part')) parts.push({ number: Number(textOf(part, 'PartNumber')), size: Number(textOf(part, 'Size')), etag: textOf(part, 'ETag')!.replaceAll('"', '') })
+    for (const part of elementsOf(xml, 'Part')) parts.push({ number: Number(textOf(part, 'PartNumber')), size: Number(textOf(part, 'Size')), etag: textOf(part, 'ETag')!.replaceAll('"', ''), storedMs: Date.parse(textOf(part, 'LastModified') ?? '') })
     if (textOf(xml, 'IsTruncated') !== 'true') break
     marker = textOf(xml, 'NextPartNumberMarker') ?? String(parts.at(-1)?.number)
   }
@@ -104,12 +104,16 @@ async function completeUpload(client: S3Client, key: string, uploadId: string, p
   if (code !== 'NoSuchUpload' && (code !== '' || answer.status !== 200)) throw refusedBy(request, answer)
 }
 
+/** An upload that was begun long ago may still be under way, over a slow line: its youngest part tells. */
 async function sweep(client: S3Client, beforeMs: number): Promise<number> {
   const old = (await listUploads(client, 'objects/')).filter(({ initiatedMs }) => initiatedMs < beforeMs).slice(0, sweptMax)
+  let swept = 0
   for (const { key, uploadId } of old) {
+    if ((await listParts(client, key, uploadId)).some(({ storedMs }) => storedMs >= beforeMs)) continue
     const request = { method: 'DELETE', key, query: { uploadId } }
     const answer = await client.send(request)
     if (answer.status !== 204 && answer.status !== 404) throw refusedBy(request, answer)
+    swept++
   }
-  return old.length
+  return swept
 }

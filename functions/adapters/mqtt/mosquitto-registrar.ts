@@ -7,7 +7,7 @@ import type { BrokerRegistrar } from './mqtt-broker.ts'
 import { SubscriptionRefused, subscribeTo, type MqttLink } from './open-connection.ts'
 
 type Command = { command: string } & Record<string, unknown>
-type Answer = { command?: string; error?: string; correlationData?: string }
+type Answer = { command?: string; error?: string; correlationData?: string; data?: { client?: { roles?: { rolename: string }[] } } }
 
 const responses = `${dynamicSecurityTopic}/response`
 
@@ -25,7 +25,7 @@ export type MosquittoRegistrarOptions = {
  * Tells mosquitto's dynamic-security plugin who may connect: a user and a role per site, the client bound to the user's
  * name. Each command says how things shall be, so that repeating a call, or being killed half-way and repeated, comes to
  * the same end; both calls end the connection the site had. Throws `unavailable` when the broker or its plugin does not
- * answer, `forbidden` when the controller may not hear the plugin, `internal` with the plugin's own words otherwise.
+ * answer, `forbidden` when the controller may not hear the plugin, `conflict` where a user of that name is no site's, `internal` with the plugin's own words otherwise.
  */
 export function createMosquittoRegistrar(options: MosquittoRegistrarOptions): BrokerRegistrar {
   const { fleet, username } = options
@@ -36,29 +36,38 @@ export function createMosquittoRegistrar(options: MosquittoRegistrarOptions): Br
       const role = { rolename, acls: siteAcls(fleet, site as SiteId) }
       const client = { username: site, clientid: clientId, password, roles: [{ rolename }] }
       // the plugin writes its whole file at each command that changes something: a new site takes two of them
-      const [roleIsThere, clientIsThere] = await tell(options, [{ command: 'createRole', ...role }, { command: 'createClient', ...client }], 'already exists')
+      const [roleIsThere, clientIsThere] = (await tell(options, [{ command: 'createRole', ...role }, { command: 'createClient', ...client }], 'already exists')).map(isError)
+      if (clientIsThere && (await isSomebodyElse(options, site))) throw new FleetError('conflict', `a site cannot be called ${site}: the broker has another user of that name`, { reason: 'broker-user' })
       // changing a client ends the connection it had
       await tell(options, [...(roleIsThere ? [{ command: 'modifyRole', ...role }] : []), ...(clientIsThere ? [{ command: 'modifyClient', ...client }] : [])])
     },
     async expel(site) {
-      if (site === username) return
+      if (site === username || (await isSomebodyElse(options, site))) return
       // the user first: mosquitto 2.0 forgets to take a role that goes from those who have it, and reads what it has freed
       await tell(options, [{ command: 'deleteClient', username: site }, { command: 'deleteRole', rolename: siteRoleName(site as SiteId) }], 'not found')
     },
   }
 }
 
-/** Sends the commands in one message. An answer that says `fine` is none to worry about; returned is which commands gave it. */
-async function tell(options: MosquittoRegistrarOptions, commands: readonly Command[], fine?: 'already exists' | 'not found'): Promise<boolean[]> {
+const isError = ({ error }: Answer): boolean => error !== undefined
+
+/** Whether the broker's user of this name is not a site's: an operator, the plugin's admin, a bridge. Those have roles of other names. */
+async function isSomebodyElse(options: MosquittoRegistrarOptions, username: string): Promise<boolean> {
+  const [answer] = await tell(options, [{ command: 'getClient', username }], 'not found')
+  return answer!.data?.client?.roles?.some(({ rolename }) => rolename !== siteRoleName(username as SiteId)) ?? false
+}
+
+/** Sends the commands in one message, and returns their answers. An error that says `fine` is none to worry about. */
+async function tell(options: MosquittoRegistrarOptions, commands: readonly Command[], fine?: 'already exists' | 'not found'): Promise<Answer[]> {
   if (commands.length === 0) return []
   const call = toHex(options.ids.secret(8))
   const numbered = commands.map((command, i) => ({ ...command, correlationData: `${call}/${i}` }))
   const answers = await options.withLink((link) => ask(link, call, numbered, options.timeoutMs))
-  return answers.map(({ error }, i) => {
-    const isFine = error !== undefined && fine !== undefined && error.toLowerCase().includes(fine)
-    if (error !== undefined && !isFine) throw new FleetError('internal', `mosquitto's dynamic-security plugin refuses ${commands[i]!.command}: ${error}`, { reason: 'broker-registrar' })
-    return isFine
-  })
+  for (const [i, { error }] of answers.entries()) {
+    const isFine = error === undefined || (fine !== undefined && error.toLowerCase().includes(fine))
+    if (!isFine) throw new FleetError('internal', `mosquitto's dynamic-security plugin refuses ${commands[i]!.command}: ${error}`, { reason: 'broker-registrar' })
+  }
+  return answers
 }
 
 /** The answers in the order of the commands. The plugin answers the asking connection only, and tells the commands apart by `correlationData`. */

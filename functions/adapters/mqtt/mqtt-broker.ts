@@ -34,6 +34,7 @@ const inFlightMax = 100
 export function createMqttBroker(options: MqttBrokerOptions): Broker & { close(): Promise<void> } {
   const { fleet, crypto, ingestSecret, log, perCall = false, timeoutMs = 10_000 } = options
   let kept: Promise<MqttLink> | null = null
+  let fault: string | null = null
 
   function open(): Promise<MqttLink> {
     if (!perCall && kept !== null) return kept
@@ -69,8 +70,13 @@ export function createMqttBroker(options: MqttBrokerOptions): Broker & { close()
 
   return {
     async publish(messages) {
-      const link = await open().catch((error: unknown) => log.write('warn', 'broker.unreachable', { detail: error instanceof Error ? error.message : String(error) }))
-      if (link === undefined) return new Set()
+      fault = null
+      const link = await open().catch((error: unknown) => {
+        fault = error instanceof Error ? error.message : String(error)
+        log.write('warn', 'broker.unreachable', { detail: fault })
+        return null
+      })
+      if (link === null) return new Set()
       const acknowledged = new Set<string>()
       const inTime = await within(Promise.race([publishAll(link, messages, acknowledged), link.gone]), timeoutMs)
       // a connection that does not answer is worth nothing, and would answer the next call no better
@@ -78,6 +84,7 @@ export function createMqttBroker(options: MqttBrokerOptions): Broker & { close()
       else if (perCall) await end(link)
       return new Set(acknowledged)
     },
+    fault: () => fault,
     async admit(site, incarnation) {
       const credentials = await brokerCredentials(crypto, ingestSecret, fleet, SiteId.parse(site), incarnation, options.sitesUrl)
       await registrar?.admit(credentials)
