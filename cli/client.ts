@@ -66,7 +66,7 @@ function writeRequest(baseUrl: string, token: string | null, contract: Contract,
     url: `${baseUrl}${path}${query.size === 0 ? '' : `?${query.toString()}`}`,
     init: { method: contract.method.toUpperCase(), headers, redirect: 'manual', ...(contract.body === null ? {} : { body: JSON.stringify(body) }) },
     // a lost answer says nothing about whether the request had its effect
-    repeatable: contract.method === 'get' || contract.method === 'put' || contract.idempotencyKey,
+    repeatable: contract.method === 'get' || contract.method === 'put' || contract.idempotencyKey !== false,
   }
 }
 

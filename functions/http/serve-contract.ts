@@ -38,8 +38,8 @@ export function serveContract(deps: Deps, contract: Contract, handle: Handle): (
       if (!allows(contract.access, actor.role)) throw new FleetError('forbidden', `this needs the role ${contract.access}, and ${actor.name} has ${actor.role}`)
       const ctx = newContext(deps, actor, requestId)
       const input = { ...readInput(contract, request, c.req.param(), await read()), ifMatch: contract.etag ? readIfMatch(request.headers) : null }
-      const work = (): Promise<unknown> => handle(ctx, input)
-      const answer = await (contract.idempotencyKey ? withIdempotency(ctx, request, await read(), work) : work())
+      const kind = contract.idempotencyKey
+      const answer = await (kind === false ? handle(ctx, input) : withIdempotency(ctx, request, await read(), kind, (marked) => handle(marked, input)))
       response = answerResponse(contract, request, answer, requestId)
       if (contract.method !== 'get' && contract.access !== 'agent') dispatchLater(ctx)
     } catch (error) {

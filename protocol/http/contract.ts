@@ -22,8 +22,9 @@ export type Contract<P extends z.ZodType = z.ZodType, Q extends z.ZodType = z.Zo
   status: 200 | 201 | 202 | 204
   /** Gives an `ETag`, and takes `If-Match` on the operations that change the same thing. */
   etag: boolean
-  /** Takes `Idempotency-Key`: the same key and body within a day get the first answer again. Never where the answer holds a secret, which nobody keeps. */
-  idempotencyKey: boolean
+  /** Takes `Idempotency-Key`: the same key and body within a day get the first answer again. Never where the answer holds a secret, which nobody keeps.
+   * `once`: a repetition would do something else again, so after an answer that was lost the same key is refused rather than heeded. */
+  idempotencyKey: boolean | 'once'
 }
 
 const nothing = z.strictObject({})

@@ -157,11 +157,13 @@ describe('the launcher', () => {
 
   test.each(['as launcher', 'as agent'])('takes no stranger for one of its own who got the number of one that was killed (%s)', async (role) => {
     const all = prepared('stays')
-    const stranger = spawn('/bin/sh', ['-c', 'sleep 30 & wait', all.at('launcher'), all.at('versions/')], { stdio: 'ignore' })
-    cleanups.push(() => stranger.kill('SIGKILL'))
     const first = all.run()
     await all.starts(old)
     await expect.poll(() => all.pids().length).toBe(2)
+    // another tick of the clock that starts are told by
+    await pause(50)
+    const stranger = spawn('/bin/sh', ['-c', 'sleep 30 & wait', all.at('launcher'), all.at('versions/')], { stdio: 'ignore' })
+    cleanups.push(() => stranger.kill('SIGKILL'))
     const [launcher, agent, ...facts] = readFileSync(all.at('pids'), 'utf8').trim().split(' ')
     process.kill(first.pid!, 'SIGKILL')
     await ended(first)

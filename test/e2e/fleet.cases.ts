@@ -170,6 +170,22 @@ export function runFleetCases(host: HostName): void {
       const { summary, rollouts } = await fleet.client.call(contracts.explainSite, { params: { site: 'east' as SiteId } })
       expect([summary, rollouts]).toEqual([expect.stringContaining('No rollout wants to change it now'), []])
     }, 120_000)
+
+    test('faults: kill -9 of an agent, of the controller and of the broker in the middle of a rollout delay it and no more (F21, F43, F50)', async () => {
+      await publish('7.0.0', 'seven', 'sleep 1')
+      const id = await rollOut('7.0.0', { maxParallel: 2 })
+      let victim: SiteId | undefined
+      await until('a site is at it', async () => (victim = (await deployments(id)).find(({ phase }) => phase === 'applying' || phase === 'verifying')?.site) !== undefined, fleet.programs())
+      await fleet.agents.get(victim!)!.end('SIGKILL')
+      await fleet.host.kill()
+      fleet.agents.get(victim!)!.start()
+      await fleet.host.start()
+      await fleet.broker.restart('SIGKILL')
+      await completed(id)
+      expect((await view(id)).counts).toEqual({ succeeded: sites.length })
+      expect(await installedEverywhere()).toEqual(everywhere('seven'))
+      expect(mostInFlight(await events(id))).toBeLessThanOrEqual(2)
+    }, 180_000)
   })
 }
 

@@ -1,8 +1,10 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { expireIdempotency } from '../../functions/http/idempotency.ts'
+import { DatabaseFault } from '../../db/database-fault.ts'
 import { contracts } from '../../protocol/http/contracts.ts'
 import { limits } from '../../protocol/limits.ts'
 import { startController, type Controller } from '../support/controller.ts'
+import { addRelease, enrolSites } from '../support/practice-fleet.ts'
 
 let controller: Controller
 beforeAll(async () => {
@@ -70,4 +72,29 @@ test('a key that is no key is refused', async () => {
 
 test('no answer that holds a secret is ever kept (F70)', () => {
   for (const id of ['createToken', 'createSite', 'claimSite', 'enrol'] as const) expect(contracts[id].idempotencyKey, id).toBe(false)
+})
+
+test('a rollout whose answer was lost is not made a second time; where nothing was written the key is free (F52)', async () => {
+  const once = await startController()
+  await enrolSites(once, [{ id: 'kiel' }])
+  await addRelease(once, '1.0.0')
+  const create = (key: string) => once.call('createRollout', { body: { name: 'first', target: { release: 'app@1.0.0' }, selector: { all: true } }, headers: { 'idempotency-key': key } })
+  const count = async () => (await once.call('listRollouts')).body.items.length
+  const { write } = once.deps.db
+  const failing = (lands: boolean) => {
+    once.deps.db.write = async (statements, guards) => {
+      if (!statements.some(({ sql }) => sql.startsWith('INSERT INTO rollout'))) return write(statements, guards)
+      once.deps.db.write = write
+      if (lands) await write(statements, guards)
+      throw new DatabaseFault('database-away', new Error('the connection broke'))
+    }
+  }
+  failing(false)
+  expect((await create('lost')).status).toBe(503)
+  failing(true)
+  expect([(await create('lost')).status, await count()]).toEqual([503, 1])
+  expect((await create('lost')).body).toMatchObject({ status: 409, reason: 'answer-lost' })
+  expect(await count()).toBe(1)
+  expect([(await create('another')).status, await count()]).toEqual([201, 2])
+  once.close()
 })

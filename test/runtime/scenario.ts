@@ -61,7 +61,10 @@ async function tickUntil(world: World, isSo: () => Promise<boolean>): Promise<vo
   throw new Error(`nothing came of ${ticksMax} ticks`)
 }
 
-/** Rows of what matters, without times, versions and request ids; and the distinct directives that were published. */
+/**
+ * Rows of what matters, without times, versions, request ids and who happened to come by when a decision was due; and the
+ * distinct directives that were published, grants among them: their rows go when they are used.
+ */
 async function endState(rig: Rig, rollout: string): Promise<Record<string, unknown[]>> {
   const queries = {
     sites: 'SELECT id, state, presence, running, previous, desired, desired_epoch, desired_generation, epoch, generation, hello_seq, running_seq FROM site ORDER BY id',
@@ -70,8 +73,8 @@ async function endState(rig: Rig, rollout: string): Promise<Record<string, unkno
     deployments: 'SELECT site_id, wave, place, state, attempt, failures, seq, from_release, to_release, why, fault, deadline_ms FROM deployment ORDER BY site_id',
     counters: 'SELECT wave, grp, state, n FROM counter WHERE n <> 0 ORDER BY wave, grp, state',
     recount: 'SELECT wave, grp, state, count(*) AS n FROM deployment GROUP BY wave, grp, state ORDER BY wave, grp, state',
-    directives: `SELECT site_id, slot, epoch, generation, json_remove(body, '$.issuedAtMs', '$.startByMs', '$.requestId') AS body, pending FROM directive ORDER BY site_id, slot`,
-    audit: `SELECT site_id, action, actor, why, json_remove(detail, '$.requestId') AS detail FROM audit WHERE entity LIKE 'rollout/%' ORDER BY site_id, action, why, detail`,
+    directives: `SELECT site_id, slot, epoch, generation, json_remove(body, '$.issuedAtMs', '$.startByMs', '$.requestId') AS body, pending FROM directive WHERE slot <> 'grant' ORDER BY site_id, slot`,
+    audit: `SELECT site_id, action, why, json_remove(detail, '$.requestId') AS detail FROM audit WHERE entity LIKE 'rollout/%' ORDER BY site_id, action, why, detail`,
     alarms: 'SELECT site_id, alarm_id, entity FROM alarm ORDER BY site_id, alarm_id, entity',
   }
   const results = await rig.db.write(Object.values(queries).map((sql) => ({ sql, args: [] })))

@@ -1,4 +1,3 @@
-import { join } from 'node:path'
 import { afterAll, beforeAll, expect } from 'vitest'
 import { refuseStatements, type DecideFate, type DatabaseFate } from '../support/hrana-proxy.ts'
 import { needs } from '../support/needs.ts'
@@ -34,7 +33,7 @@ describe('a controller that remembers nothing comes to the end state of one clea
   let clean: Awaited<ReturnType<typeof runScenario>>
   beforeAll(async () => {
     rig = await startRig()
-    forgetful = await startRig({ entry: join(import.meta.dirname, 'forgetful-worker.ts') })
+    forgetful = await startRig({ entry: 'test/runtime/forgetful-worker.ts' })
     clean = await runScenario(rig, kind(rig))
   }, 180_000)
   afterAll(async () => {
@@ -95,6 +94,7 @@ describe('a controller that remembers nothing comes to the end state of one clea
           }
           await work().catch(() => undefined)
         }
+        proxy.decide = pass
       }
       const world: World = { post: (sites, messages) => furtherEachTime(() => sites.post(messages)), tick: () => furtherEachTime(() => forgetful.worker.cron()) }
       // whether a rollout was created when its answer is lost is another question (idempotency)
