@@ -1,5 +1,6 @@
 import { GuardLost, openDatabase, statement, type Database, type Statement } from '../../db/client.ts'
 import { migrate } from '../../db/migrate.ts'
+import type { Snapshot } from '../../db/open-snapshot.ts'
 import { token } from '../../db/schema/operations.ts'
 import { createMemoryObjectStore } from '../../functions/adapters/memory/memory-object-store.ts'
 import { hashSecret } from '../../functions/auth/secret.ts'
@@ -9,7 +10,11 @@ import { createObjectRoute } from '../../functions/http/object-route.ts'
 import { createObjectSigner } from '../../functions/http/sign-object-url.ts'
 import { receiveReports } from '../../functions/ingest/receive.ts'
 import { createJobs } from '../../functions/jobs.ts'
+import { readIndex } from '../../infra/backup/catalogue.ts'
+import { takeBackup } from '../../infra/backup/take-backup.ts'
+import { restoreDatabase } from '../../infra/restore/restore-database.ts'
 import { doubtPresence } from '../../functions/ingest/doubt-presence.ts'
+import type { BackupName } from '../../protocol/backup.ts'
 import type { Crypto } from '../../protocol/crypto.ts'
 import { FleetId } from '../../protocol/ids.ts'
 import { limits } from '../../protocol/limits.ts'
@@ -25,6 +30,8 @@ export const storeUrl = 'https://store.sim'
 const adminToken = `mm_${'0'.repeat(40)}`
 const alphabet = '0123456789abcdefghjkmnpqrstvwxyz'
 
+const takeMsMax = 60_000
+
 /** What can wait here: releases are confirmed before the sites wake up, and nobody reads the audit trail's seals. */
 const rareJobs: ReadonlySet<string> = new Set(['seal-audit', 'confirm-releases'])
 
@@ -34,18 +41,24 @@ class Killed extends Error {}
 export type Landed = (rowsChanged: number, cause: string) => Promise<void>
 /** A planted bug: what is written in place of what production code wanted to write. */
 export type Rewrite = (statements: readonly Statement[]) => readonly Statement[]
-export type ControllerParts = { world: World; random: Random; chaos: Chaos; broker: SimBroker; crypto: Crypto; fleetKey: SimKey; rewrite?: Rewrite; wrapDeps?: (deps: Deps) => Deps }
+export type ControllerParts = { world: World; random: Random; chaos: Chaos; broker: SimBroker; crypto: Crypto; fleetKey: SimKey; rewrite?: Rewrite; spoilRestore?: (db: Database) => Promise<unknown>; wrapDeps?: (deps: Deps) => Deps }
 
 /** The real controller over a database in memory, each invocation of which may be slow, fail, or be killed between two batches. */
 export class SimController {
-  readonly db: Database
+  db: Database
+  /** How often the database came back from a backup. */
+  restores = 0
   readonly store: ReturnType<typeof createMemoryObjectStore>
   onLanded: Landed | null = null
+  /** Told when another database has taken the place of the one that was lost, before anybody uses it. */
+  onRestored: (() => Promise<void>) | null = null
   private readonly parts: ControllerParts
   private readonly base: Omit<Deps, 'db' | 'background'>
-  private readonly app: ReturnType<typeof createApp>
+  private app: ReturnType<typeof createApp>
   private readonly objects: ReturnType<typeof createObjectRoute>
   private pumping = false
+  /** No scheduled work until then. */
+  private awayUntilMs = 0
   private lastWrite: Promise<unknown> = Promise.resolve()
 
   static async create(parts: ControllerParts): Promise<SimController> {
@@ -93,7 +106,10 @@ export class SimController {
   /** What one invocation gets: its own view of a database that may fail it. */
   private depsFor(cause: string, mayBeKilled: boolean, life = { killed: false }): Deps {
     const { world, random, chaos, wrapDeps, rewrite } = this.parts
+    const real = this.db
     const check = (): void => {
+      // whose database was lost ends with it
+      life.killed ||= real !== this.db
       if (life.killed) throw new Killed()
     }
     const kill = (kind: string): never => {
@@ -101,10 +117,13 @@ export class SimController {
       life.killed = true
       throw new Killed()
     }
-    const real = this.db
     const db: Database = {
       get orm() {
         check()
+        if (random.chance(chaos.readFailed)) {
+          world.fault('read-failed', cause)
+          throw new Error('SQLITE_BUSY: the database is locked')
+        }
         return real.orm
       },
       script: real.script,
@@ -123,10 +142,14 @@ export class SimController {
         if (random.chance(chaos.writeSlow)) {
           world.fault('write-slow', cause)
           await world.pause(random.fraction() * 3000)
-          check()
+        }
+        if (random.chance(chaos.frozen)) {
+          world.fault('frozen', cause)
+          await world.pause(random.fraction() * 1_800_000)
         }
         const changed = rewrite === undefined ? statements : rewrite(statements)
         const results = await this.alone(async () => {
+          check()
           const landed = await real.write(changed, guards)
           await this.onLanded?.(landed.reduce((sum, result) => sum + result.rowsAffected, 0), cause)
           return landed
@@ -192,12 +215,10 @@ export class SimController {
       const run = (): Promise<unknown> => this.invoke(name, (deps) => createJobs(deps).find((job) => job.name === name)!.run())
       const again = (): void => {
         world.after(spanMs, name, again)
-        if (random.chance(chaos.tickSkipped)) return world.fault('tick-skipped', name)
-        if (random.chance(chaos.tickTwice)) {
-          world.fault('tick-twice', name)
-          void run()
-        }
-        void run()
+        if (world.nowMs < this.awayUntilMs || random.chance(chaos.tickSkipped)) return world.fault('tick-skipped', name)
+        const overlapping = random.chance(chaos.ticksOverlap) ? random.between(1, 7) : 0
+        if (overlapping > 0) world.fault('tick-overlaps', name)
+        for (let i = 0; i <= overlapping; i++) void run()
       }
       world.after(random.fraction() * spanMs, name, again)
     }
@@ -213,7 +234,9 @@ export class SimController {
   private async pump(): Promise<void> {
     const { broker, random, world } = this.parts
     const batch = broker.upward.slice(0, random.between(1, limits.ingestBatchMax))
-    const result = batch.length === 0 ? 'done' : await this.invoke('ingest', (deps) => receiveReports(newContext(deps, { name: 'controller', role: 'controller' }, deps.ids.sortable(world.nowMs)), batch))
+    const take = (): Promise<unknown> => this.invoke('ingest', (deps) => receiveReports(newContext(deps, { name: 'controller', role: 'controller' }, deps.ids.sortable(world.nowMs)), batch))
+    // one that does not answer in time may come to it later, beside the next that gets the same
+    const result = batch.length === 0 ? 'done' : await Promise.race([take(), world.sleep(takeMsMax)])
     if (result === 'done') {
       const taken = new Set(batch)
       broker.upward.splice(0, broker.upward.length, ...broker.upward.filter((message) => !taken.has(message)))
@@ -226,6 +249,38 @@ export class SimController {
   async reconnectBridge(): Promise<void> {
     await this.invoke('doubt-presence', doubtPresence)
     this.parts.broker.rollCall()
+  }
+
+  /** F48: whatever wakes scheduled work has stopped doing so. */
+  stopSchedule(spanMs: number): void {
+    this.awayUntilMs = this.parts.world.nowMs + spanMs
+  }
+
+  /** `murmur backup`, of one moment between two batches. */
+  backUp(): Promise<BackupName> {
+    const { world } = this.parts
+    const snapshot: Snapshot = {
+      rows: async (sql, args = []) => (await this.db.write([{ sql, args }]))[0]!.rows.map((row) => Array.from(row)),
+      during: (work) => work,
+      close: () => undefined,
+    }
+    return world.track(this.alone(async () => (await takeBackup({ snapshot, store: this.store, fleet, version: '0.0.0-sim', nowMs: world.nowMs, keep: null })).entry.name))
+  }
+
+  /** F58: the database is lost with everything that was under way, and `murmur restore` makes another of a backup. */
+  async restore(name: BackupName): Promise<void> {
+    const { world } = this.parts
+    await world.track(this.alone(async () => {
+      const db = await openDatabase(':memory:')
+      const { index } = await readIndex(this.store, name)
+      await restoreDatabase({ db, store: this.store, name, index, nowMs: world.nowMs, requestId: this.base.ids.sortable(world.nowMs), withoutTokens: false })
+      await this.parts.spoilRestore?.(db)
+      this.db.close()
+      this.db = db
+      this.restores++
+      await this.onRestored?.()
+    }))
+    this.app = createApp(this.depsFor('http', false))
   }
 
   close(): void {

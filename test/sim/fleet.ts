@@ -16,7 +16,7 @@ import { SimSite, type AgentEvent, type SitePlan } from './site.ts'
 import type { World } from './world.ts'
 
 /** Bugs that a test plants through ports and wrappers; production code knows nothing of them. */
-export type Planted = Pick<ControllerParts, 'rewrite' | 'wrapDeps'> & {
+export type Planted = Pick<ControllerParts, 'rewrite' | 'spoilRestore' | 'wrapDeps'> & {
   wrapHost?: (host: Host, site: SimSite) => Host
   prepare?: (fleet: SimFleet) => Promise<void>
 }
@@ -151,9 +151,18 @@ export class SimFleet {
     old.power?.off()
     const site = new SimSite(old.plan, this.siteParts(), `${id} (${old.lives + 1})`, keepDisk ? old.files : undefined)
     // the line to enrol over is as bad as any other: tried until it works
+    let { claim } = answer.body as { claim: string }
+    let madeAfter = this.controller.restores
     const tryIt = async (): Promise<void> => {
       try {
-        await site.enrol(answer.body.claim as string, this.rootFingerprint, keepDisk)
+        if (madeAfter !== this.controller.restores) {
+          // claims do not outlive the database that gave them out
+          const anew = await this.controller.call('POST', `/v1/sites/${id}/claim`)
+          if (anew.status >= 300) throw new Error(`no other claim: ${anew.status}`)
+          claim = anew.body.claim as string
+          madeAfter = this.controller.restores
+        }
+        await site.enrol(claim, this.rootFingerprint, keepDisk)
         this.sites.set(id, site)
         site.lives = old.lives + 1
         site.boot()

@@ -105,5 +105,6 @@ export const mutations: readonly Mutation[] = [
   { name: 'counters that miss a move', invariants: ['I12'], planted: prepare('DROP TRIGGER deployment_moved') },
   { name: 'a will of an old connection that counts', invariants: ['I10'], planted: { rewrite: edit((sql) => sql.replace('AND site.connection_id = j.value->>2 AND', 'AND')) } },
   { name: 'a controller that grants one site too many', invariants: ['I7', 'I14'], planted: { rewrite: oneTooMany } },
+  { name: 'a restore that lets rollouts go on by themselves', invariants: ['I17'], planted: { spoilRestore: (db) => db.write([{ sql: `UPDATE rollout SET pauses = '[]'`, args: [] }]) } },
   { name: 'moves without an audit entry', invariants: ['I15'], planted: { rewrite: (statements) => statements.filter((statement) => !/INSERT INTO audit .*'deployment\.'/s.test(statement.sql)) } },
 ]

@@ -11,7 +11,7 @@ test('no seed breaks an invariant of SPEC.md, whatever is lost, repeated, delaye
   expect(results).toHaveLength(seedsCount)
   expect(results.filter((result) => result.violation !== null).map(explainViolation).join('\n')).toBe('')
   const faults = new Set(results.flatMap((result) => Object.keys(result.faults)))
-  for (const kind of ['power-cut', 'line-cut', 'partition', 'clock', 'disk-full', 'broker-restart', 'machine-replaced', 'machine-copied', 'killed-before-write', 'killed-after-publish', 'guard-lost']) expect(faults).toContain(kind)
+  for (const kind of ['power-cut', 'line-cut', 'partition', 'clock', 'disk-full', 'broker-restart', 'machine-replaced', 'machine-copied', 'database-restored', 'schedule-stops', 'tick-overlaps', 'frozen', 'read-failed', 'killed-before-write', 'killed-after-publish', 'guard-lost']) expect(faults).toContain(kind)
   const outcomes = new Set(results.flatMap((result) => Object.keys(result.outcomes)))
   for (const outcome of ['succeeded', 'failed', 'rolled-back', 'timed-out']) expect(outcomes).toContain(outcome)
 }, patienceMs)

@@ -1,7 +1,9 @@
 import { createAgent, type Agent } from '../../edge-agent/agent.ts'
 import { parseConfig, type AgentConfig } from '../../edge-agent/config.ts'
 import type { Host, MqttConnection } from '../../edge-agent/host/host.ts'
+import { SiteIdentity } from '../../edge-agent/identity.ts'
 import { enrol } from '../../edge-agent/link/enrol.ts'
+import { statePaths } from '../../edge-agent/state-paths.ts'
 import { fromUtf8 } from '../../protocol/bytes.ts'
 import type { Crypto } from '../../protocol/crypto.ts'
 import { SimulatedFiles } from '../support/simulated-files.ts'
@@ -137,6 +139,12 @@ export class SimSite {
     } finally {
       this.files.beforeCall = hook
     }
+  }
+
+  /** Of its enrolment, as its disk has it; null before there is one. */
+  readIncarnation(): Promise<number | null> {
+    const { identity } = statePaths(stateDirectory)
+    return this.look(async (files) => ((await files.facts(identity)) === null ? null : SiteIdentity.parse(JSON.parse(fromUtf8(await files.read(identity)))).enrolment.incarnation))
   }
 
   /** The text of each file below a directory, by path; null where nothing is. */

@@ -22,9 +22,44 @@ const strikes: Record<string, { weight: number; strike: Strike }> = {
   'broker-restart': { weight: 1, strike: (fleet, _, random) => restartBroker(fleet, random.fraction() * 5 * minuteMs) },
   'bridge-restart': { weight: 1, strike: (fleet) => void fleet.controller.reconnectBridge() },
   'trust-raised': { weight: 1, strike: (fleet) => void fleet.raiseTrust() },
+  /** F48 */
+  'schedule-stops': { weight: 1, strike: (fleet, _, random) => fleet.controller.stopSchedule(random.fraction() * hourMs) },
+  /** F58 */
+  'database-restored': { weight: 0.5, strike: (fleet, _, random, checkers) => void loseDatabase(fleet, random, checkers) },
   /** F31 */
   'machine-replaced': { weight: 0.5, strike: (fleet, site) => void fleet.enrolAnew(site.plan.id, false) },
   'machine-copied': { weight: 0.5, strike: (fleet, site, random, checkers) => void copyMachine(fleet, site, random, checkers) },
+}
+
+/** What happens between the backup and the restore is known to the sites alone. */
+async function loseDatabase(fleet: SimFleet, random: Random, checkers: Checkers): Promise<void> {
+  const { controller, world } = fleet
+  const name = await controller.backUp()
+  world.note(`backup ${name}`)
+  const restores = controller.restores
+  world.after(random.fraction() * hourMs, 'database lost', async () => {
+    // another restore has made this one's backup one of a past that is gone
+    if (controller.restores !== restores) return
+    world.note(`restores ${name}`)
+    await controller.restore(name)
+    world.after(random.fraction() * 10 * minuteMs, 'resume', () => resumeAll(fleet, checkers))
+    for (const tries of [1, 2, 3]) world.after(tries * 20 * minuteMs, 'enrol strangers', () => enrolStrangers(fleet, checkers))
+  })
+}
+
+/** Somebody has read the differences. */
+async function resumeAll(fleet: SimFleet, checkers: Checkers): Promise<void> {
+  for (const rollout of [...checkers.rows.rollouts.values()]) {
+    if (rollout.pauses > 0) await fleet.controller.call('POST', `/v1/rollouts/${rollout.id}/resume`, { reason: 'the differences are read' })
+  }
+}
+
+/** Who was enrolled in the lost hour is a stranger: somebody reads the differences, and enrols it again. */
+async function enrolStrangers(fleet: SimFleet, checkers: Checkers): Promise<void> {
+  for (const site of [...fleet.sites.values()]) {
+    const own = await site.readIncarnation()
+    if (own !== null && own > checkers.rows.sites.get(site.plan.id)!.incarnation) await enrolOriginal(fleet, site.plan.id, checkers)
+  }
 }
 
 /** F31, F41: a disk image wakes up elsewhere. Both speak for the site until somebody enrols it anew, which fences the copy. */

@@ -50,6 +50,7 @@ export class Checkers {
 
   constructor(fleet: SimFleet) {
     this.fleet = fleet
+    fleet.controller.onRestored = () => this.restored()
     fleet.controller.onLanded = (rowsChanged) => (rowsChanged === 0 ? Promise.resolve() : this.landed())
     fleet.broker.onSpoken = ({ payload }) => this.heard(payloadOf<Report>(payload))
     fleet.broker.onPublished = ({ payload }) => this.published(payloadOf<Directive>(payload))
@@ -83,8 +84,29 @@ export class Checkers {
     const after = await readRows(this.fleet.controller.db, this.auditSeq)
     this.find(checkRows(this.rows, after, { reports: this.reports, gone: this.gone }, this.fleet.world.nowMs))
     for (const [key, d] of after.deployments) if (this.rows.deployments.get(key)?.state !== d.state) this.fleet.world.note(`# ${key} ${this.rows.deployments.get(key)?.state ?? '-'} -> ${d.state} (${d.attempt})`)
+    if (this.fleet.controller.restores > 0) this.checkMadeAlready(after)
     this.auditSeq = after.audit.at(-1)?.seq ?? this.auditSeq
     this.rows = after
+  }
+
+  /** F58, I17: the past begins nothing by itself. What is held against it from now on is what the backup says. */
+  private async restored(): Promise<void> {
+    this.rows = await readRows(this.fleet.controller.db, 0)
+    this.auditSeq = this.rows.audit.at(-1)?.seq ?? 0
+    for (const rollout of this.rows.rollouts.values()) {
+      if (rollout.pauses === 0 && (rollout.state === 'running' || rollout.state === 'scheduled')) this.find([{ invariant: 'I17', evidence: `rollout ${rollout.id} goes on after the restore` }])
+    }
+    for (const d of this.rows.deployments.values()) if (d.state === 'granted' || d.state === 'running') this.find([{ invariant: 'I17', evidence: `${d.rollout}:${d.site} is ${d.state} after the restore` }])
+    this.find(checkRows(this.rows, this.rows, { reports: this.reports, gone: this.gone }, this.fleet.world.nowMs))
+  }
+
+  /** I17: what a site did in the lost hour has been learnt from its hello before anything is granted to it. */
+  private checkMadeAlready(after: Rows): void {
+    for (const [key, d] of after.deployments) {
+      const isTaken = d.state === 'granted' && d.attempt > (this.rows.deployments.get(key)?.attempt ?? 0)
+      const site = this.fleet.sites.get(d.site)
+      if (isTaken && site !== undefined && !this.hasCopy.has(d.site) && this.machine(site).begun.has(`${key}/${d.attempt}`)) this.find([{ invariant: 'I17', evidence: `${d.site} was granted attempt ${d.attempt} of ${d.rollout}, which it made before the restore` }])
+    }
   }
 
   private heard(report: Report): void {
@@ -151,7 +173,7 @@ export class Checkers {
     if (!this.hasCopy.has(site.plan.id) && row !== undefined && row.attempt === attempt && row.state === 'pending') this.find([{ invariant: 'I7', evidence: `${site.name} began ${key}, which the controller has taken back: it holds no place` }])
     const lagMs = site.plan.tellsSynchronised ? 1000 : Math.max(0, world.nowMs - site.wallMs())
     if (world.nowMs > grant.startByMs + lagMs) this.find([{ invariant: 'I6', evidence: `${site.name} began ${key} ${world.nowMs - grant.startByMs} ms after its startBy; its clock is ${lagMs} ms behind` }])
-    if (machine.begun.has(key)) this.find([{ invariant: 'I5', evidence: `${site.name} began ${key} twice` }])
+    if (machine.begun.has(key)) this.find([{ invariant: this.fleet.controller.restores > 0 ? 'I17' : 'I5', evidence: `${site.name} began ${key} twice` }])
     if (machine.fenced) this.find([{ invariant: 'I6', evidence: `${site.name} is fenced, and began ${key}` }])
     machine.begun.add(key)
   }
