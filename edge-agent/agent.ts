@@ -84,7 +84,7 @@ async function startLife({ config, host, crypto, drivers = allDrivers, log = sil
   const identity: Identity = { fleet: config.fleet, site: config.site, incarnation: siteIdentity.enrolment.incarnation }
   const bootId = toHex(host.random.bytes(16)) as BootId
   const time = createTimeFacts(host, held, bootId)
-  const spool = await openSpool({ files: host.files, directory: paths.spool, reportsMax: limits.spoolReportsMax, bootId, nowMs: host.clock.nowMs, nextSeq: createNumbering(held, log), log })
+  const spool = await openSpool({ files: host.files, directory: paths.spool, reportsMax: limits.spoolReportsMax, bootId, nowMs: host.clock.nowMs, nextSeq: createNumbering(held, host.clock.nowMs(), log), log })
   const controller = createController(host, crypto, config.controllerUrl, {
     site: config.site, incarnation: identity.incarnation, privateKey: privateKeyOf(siteIdentity), answered: () => host.installation?.reached('controller'), refused: (reason) => fence(`the controller no longer knows this agent (${reason})`),
   })

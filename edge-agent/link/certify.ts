@@ -34,7 +34,7 @@ export async function accessTo({ authentication, ...access }: Enrolment['broker'
  * Client certificates, for brokers that know sites by them. The key never leaves the site. It is stored before the
  * controller hears of it and stays pending until its certificate is stored too, so that a sudden end costs at most another request.
  */
-export function createCertificates(parts: { host: Host; controller: Controller; paths: StatePaths; log: Log; incarnation: number; life: AbortSignal }): Certificates {
+export function createCertificates(parts: { host: Host; controller: Pick<Controller, 'call'>; paths: StatePaths; log: Log; incarnation: number; life: AbortSignal }): Certificates {
   const { host, controller, paths, log, incarnation, life } = parts
   const { files, clock } = host
   let refusedAtMs: number | null = null

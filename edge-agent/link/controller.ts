@@ -34,8 +34,10 @@ const refusals = new Set(['fenced', 'not-enrolled'])
 type Input<C> = (BodyInput<C> extends undefined ? { body?: undefined } : { body: BodyInput<C> }) & { params?: ParamsOf<C> }
 
 export interface Controller {
-  /** Calls an operation, with patience: what may help to repeat is repeated with growing pauses. Throws ControllerError. */
+  /** Calls an operation, with patience: what may help to repeat is repeated with growing pauses, a few times. Throws ControllerError. */
   call<C extends Contract>(contract: C, input: Input<C>, signal?: AbortSignal): Promise<ResponseOf<C>>
+  /** The same until the signal comes: for work that has a deadline of its own, which a controller that is away for a while must not end. */
+  callUntil<C extends Contract>(contract: C, input: Input<C>, signal: AbortSignal): Promise<ResponseOf<C>>
 }
 
 type Answer = { response: HttpResponse; text: string }
@@ -78,22 +80,25 @@ export function createController(host: Host, crypto: Crypto, baseUrl: string, ca
     return parsed.data as ResponseOf<C>
   }
 
-  return {
-    async call(contract, input, signal) {
-      const path = fillPath(contract.path, input.params as Record<string, string> | undefined)
-      const body = input.body === undefined ? new Uint8Array(0) : utf8(JSON.stringify(input.body))
-      for (let tries = 1; ; tries++) {
-        try {
-          return await attempt(contract, path, body, signal)
-        } catch (error) {
-          signal?.throwIfAborted()
-          const failure = error instanceof RetryLater || error instanceof ControllerError ? error : new ControllerError(0, 'unreachable', explain(error), true)
-          if (!failure.retry || tries >= attemptsMax) throw failure
-          const floorMs = failure instanceof RetryLater ? failure.afterMs : 0
-          await host.clock.sleep(Math.max(floorMs, backoffMs(tries, pauseMs, host.random)), signal)
-        }
+  async function repeat<C extends Contract>(contract: C, input: Input<C>, triesMax: number, signal?: AbortSignal): Promise<ResponseOf<C>> {
+    const path = fillPath(contract.path, input.params as Record<string, string> | undefined)
+    const body = input.body === undefined ? new Uint8Array(0) : utf8(JSON.stringify(input.body))
+    for (let tries = 1; ; tries++) {
+      try {
+        return await attempt(contract, path, body, signal)
+      } catch (error) {
+        signal?.throwIfAborted()
+        const failure = error instanceof RetryLater || error instanceof ControllerError ? error : new ControllerError(0, 'unreachable', explain(error), true)
+        if (!failure.retry || tries >= triesMax) throw failure
+        const floorMs = failure instanceof RetryLater ? failure.afterMs : 0
+        await host.clock.sleep(Math.max(floorMs, backoffMs(tries, pauseMs, host.random)), signal)
       }
-    },
+    }
+  }
+
+  return {
+    call: (contract, input, signal) => repeat(contract, input, attemptsMax, signal),
+    callUntil: (contract, input, signal) => repeat(contract, input, Number.POSITIVE_INFINITY, signal),
   }
 }
 

@@ -52,7 +52,7 @@ export function createDownloader(host: Host, controller: Controller, directory: 
       const rest = announced.slice(announced.indexOf(object) + 1).filter((each) => each !== object && !isFresh(each))
       const objects = [object, ...new Set(rest)].slice(0, lotMax)
       const untilMonotonicMs = host.clock.monotonicMs() + limits.urlLifeMs / 2
-      const { downloads } = await controller.call(agentContracts.signDownloads, { body: { objects } }, signal)
+      const { downloads } = await controller.callUntil(agentContracts.signDownloads, { body: { objects } }, signal)
       for (const { object: named, url, headers } of downloads) urls.set(named, { url, headers, untilMonotonicMs })
     }
     const signed = urls.get(object)

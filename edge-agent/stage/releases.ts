@@ -56,7 +56,7 @@ export function createReleases(files: Files, crypto: Crypto, directory: string, 
     return manifest.value
   }
 
-  const ask = (release: ReleaseRef, signal: AbortSignal) => controller.call(agentContracts.getAgentManifest, { params: { digest: release.digest } }, signal)
+  const ask = (release: ReleaseRef, signal: AbortSignal) => controller.callUntil(agentContracts.getAgentManifest, { params: { digest: release.digest } }, signal)
 
   return {
     async load(digest) {

@@ -65,7 +65,7 @@ describeCertified('the certificate of a site', () => {
   })
   afterEach(() => authority.remove())
 
-  const controller: Controller = {
+  const controller: Pick<Controller, 'call'> = {
     async call(contract, input) {
       expect(contract.id).toBe('certify')
       const { request } = agentContracts.certify.body!.parse(input.body)

@@ -1,6 +1,6 @@
 import { canonicalJson, utf8 } from '../../protocol/bytes.ts'
 import type { Crypto } from '../../protocol/crypto.ts'
-import { payloadTypes, signEnvelope } from '../../protocol/envelope.ts'
+import { payloadTypes, signEnvelope, type Envelope } from '../../protocol/envelope.ts'
 import { storeKeys } from '../../protocol/manifest.ts'
 import type { Trust } from '../../protocol/trust.ts'
 import type { Host } from '../../edge-agent/host/host.ts'
@@ -36,6 +36,8 @@ export class SimFleet {
   readonly copies: SimSite[] = []
   readonly listeners: ((event: AgentEvent) => void)[] = []
   trustVersion = 0
+  /** The newest trust.json: people keep it, whatever becomes of the database. */
+  trustInstalled: Envelope | null = null
   private readonly keys: { root: SimKey; publisher: SimKey; fleet: SimKey }
   private readonly planted: Planted
   private rootFingerprint = ''
@@ -116,7 +118,15 @@ export class SimFleet {
     const answer = await this.controller.call('PUT', '/v1/trust', envelope)
     if (answer.status >= 300) return this.world.note(`trust not installed: ${answer.status} ${JSON.stringify(answer.body)}`)
     this.trustVersion++
+    this.trustInstalled = envelope
     this.rootFingerprint = answer.body.rootFingerprint as string
+  }
+
+  /** Puts the newest trust.json to a controller that may have come back with an older one; tried until it is taken. */
+  async installTrustAgain(): Promise<void> {
+    const answer = await this.controller.call('PUT', '/v1/trust', this.trustInstalled)
+    // one that is there already is refused as no newer, which is as good
+    if (answer.status >= 500) this.world.after(60_000, 'install trust again', () => this.installTrustAgain())
   }
 
   /** Announces, uploads and confirms a release, as a publisher would. */

@@ -49,6 +49,7 @@ async function loseDatabase(fleet: SimFleet, random: Random, checkers: Checkers)
 
 /** Somebody has read the differences. */
 async function resumeAll(fleet: SimFleet, checkers: Checkers): Promise<void> {
+  await fleet.installTrustAgain()
   for (const rollout of [...checkers.rows.rollouts.values()]) {
     if (rollout.pauses > 0) await fleet.controller.call('POST', `/v1/rollouts/${rollout.id}/resume`, { reason: 'the differences are read' })
   }
