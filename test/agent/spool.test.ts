@@ -1,6 +1,9 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import { FileError } from '../../edge-agent/host/host.ts'
 import { silentLog } from '../../edge-agent/log.ts'
+import type { HeldState } from '../../edge-agent/held/state.ts'
+import type { Store } from '../../edge-agent/journal/store.ts'
+import { createNumbering } from '../../edge-agent/report/number-reports.ts'
 import { openSpool, type Spool } from '../../edge-agent/report/spool.ts'
 import type { BootId, CommandId } from '../../protocol/ids.ts'
 import type { ReportBody } from '../../protocol/reports.ts'
@@ -108,5 +111,25 @@ describe('the spool of reports (SPEC §3.2)', () => {
     const [first] = (await files.list('/spool')).sort()
     await files.write(`/spool/${first}`, new Uint8Array(3))
     expect(await drain(await open())).toEqual([answer('b')])
+  })
+})
+
+describe('numbers of reports', () => {
+  const numbering = (seqCeiling: number, nowMs: number) => {
+    const state = { seqCeiling } as HeldState
+    const full = { current: state, update: () => Promise.reject(new FileError('ENOSPC', '/held')), write: () => Promise.reject(new FileError('ENOSPC', '/held')) } as unknown as Store<HeldState>
+    return createNumbering(full, nowMs, silentLog)
+  }
+
+  test('of a life that could reserve none are never used again by the next one (F23)', async () => {
+    const first = numbering(10, 1_000_000)
+    const used = [await first(), await first(), await first()]
+    expect(used).toEqual([1001, 1002, 1003])
+    expect(await numbering(10, 1_060_000)()).toBeGreaterThan(used.at(-1)!)
+  })
+
+  test('go on above what was reserved, whatever the clock says', async () => {
+    expect(await numbering(5_000, 0)()).toBe(5_001)
+    expect(await numbering(5_000, Number.MAX_SAFE_INTEGER)()).toBeLessThan(2 ** 41)
   })
 })

@@ -79,6 +79,13 @@ describe('bytes that come wrongly are noticed and fetched again (F34)', () => {
     expect(firsts).toEqual([0, 5120, 10240])
   })
 
+  test('a controller that is away while bytes are fetched is waited for, as long as the attempt has time', async () => {
+    const site = await TestSite.create()
+    site.controller.unavailable = 12
+    expect(await attempt(site, release('1.0.0'))).toMatchObject({ outcome: 'succeeded' })
+    expect(site.controller.unavailable).toBe(0)
+  })
+
   test('an object that stays wrong fails the attempt, and nothing in effect was changed (I2)', async () => {
     const site = await TestSite.create()
     spoil(site, Number.POSITIVE_INFINITY, (request, bytes) => ({ body: piecesOf(rangeOf(request, bytes).map((byte) => byte ^ 1)) }))

@@ -48,6 +48,8 @@ export class FakeController implements Network {
   onReport: ((report: Report) => void) | null = null
   reachable = true
   /** Reason of the 401 that every request of an agent gets; null for none. */
+  /** So many requests for manifests and downloads are answered 503. */
+  unavailable = 0
   refusal: string | null = null
   nowMs: () => number
   incarnation = 1
@@ -212,6 +214,7 @@ export class FakeController implements Network {
     if (!known) return { status: 401, body: {} }
     if (Math.abs(signature.timeMs - this.nowMs()) > 300_000) return { status: 401, body: {}, headers: { [controllerTimeHeader]: String(this.nowMs()) } }
     if (path === '/v1/agent/enrolment') return { status: 200, body: await this.enrolment() }
+    if (this.unavailable > 0 && this.unavailable-- > 0) return { status: 503 }
     if (path === '/v1/agent/downloads') {
       const downloads = (body.objects as string[]).map((object) => ({ object, url: `https://objects.test/${object}`, headers: {} }))
       return { status: 200, body: { expiresAt: new Date(this.nowMs() + 900_000).toISOString(), downloads } }
