@@ -1,4 +1,4 @@
-import type { AwsIotOptions } from '../adapters/aws/aws-broker.ts'
+import type { AwsIotOptions } from '../adapters/aws/options.ts'
 import type { Log } from '../ports/log.ts'
 import type { NodeSettings } from './env.ts'
 

@@ -1,7 +1,7 @@
 import { AddThingToThingGroupCommand, CreateThingCommand, UpdateThingCommand } from '@aws-sdk/client-iot'
 import type { SiteId } from '../../../protocol/ids.ts'
 import type { BrokerCredentials } from '../../ports/broker.ts'
-import type { AwsIotOptions } from './aws-broker.ts'
+import type { AwsIotOptions } from './options.ts'
 import { findThing, withControlPlane } from './control-plane.ts'
 import { thingGroupName, thingName } from './names.ts'
 import { removeCertificates } from './remove-certificates.ts'

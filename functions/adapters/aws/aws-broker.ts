@@ -1,25 +1,8 @@
-import type { FleetId } from '../../../protocol/ids.ts'
 import { SiteId } from '../../../protocol/ids.ts'
 import type { Broker } from '../../ports/broker.ts'
-import type { Log } from '../../ports/log.ts'
 import { confirmDestination } from './confirm-destination.ts'
-import type { AwsPlace } from './names.ts'
+import type { AwsIotOptions } from './options.ts'
 import { publishOverHttps } from './publish-over-https.ts'
-
-export type AwsIotOptions = AwsPlace & {
-  fleet: FleetId
-  /** The account's data endpoint, an https URL: where this publishes, and by name where sites connect. */
-  endpoint: string
-  accessKeyId: string
-  secretAccessKey: string
-  /** Absent: the region's own. */
-  controlEndpoint?: string | undefined
-  log: Log
-  /** For the publishing of one call. */
-  timeoutMs?: number
-  /** Most messages of one invocation: each is a request, and Workers count those. */
-  messagesMax?: number
-}
 
 /**
  * AWS IoT Core: a site is a thing of the registry, known by a certificate for its agent's own key. Nothing is kept between

@@ -2,7 +2,7 @@ import { AttachPolicyCommand, AttachThingPrincipalCommand, CreateCertificateFrom
 import { FleetError } from '../../../protocol/errors.ts'
 import type { SiteId } from '../../../protocol/ids.ts'
 import type { BrokerCertificate } from '../../ports/broker.ts'
-import type { AwsIotOptions } from './aws-broker.ts'
+import type { AwsIotOptions } from './options.ts'
 import { findThing, isName, withControlPlane } from './control-plane.ts'
 import { sitePolicyName, thingName } from './names.ts'
 import { removeCertificate, removeCertificates } from './remove-certificates.ts'

@@ -1,6 +1,6 @@
 import { FleetError } from '../../../protocol/errors.ts'
 import type { IngressConfirmation } from '../../ports/broker.ts'
-import type { AwsIotOptions } from './aws-broker.ts'
+import type { AwsIotOptions } from './options.ts'
 import { judgeConfirmation } from './judge-confirmation.ts'
 
 const requestMs = 5000

@@ -1,6 +1,6 @@
 import { DescribeThingCommand, IoTClient, IoTServiceException } from '@aws-sdk/client-iot'
 import { FleetError } from '../../../protocol/errors.ts'
-import type { AwsIotOptions } from './aws-broker.ts'
+import type { AwsIotOptions } from './options.ts'
 
 /** Each request, of which the SDK tries a failed one again, within `triesMax`. */
 const requestMs = 5000

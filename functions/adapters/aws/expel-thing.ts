@@ -1,6 +1,6 @@
 import { DeleteThingCommand } from '@aws-sdk/client-iot'
 import type { SiteId } from '../../../protocol/ids.ts'
-import type { AwsIotOptions } from './aws-broker.ts'
+import type { AwsIotOptions } from './options.ts'
 import { findThing, settled, unlessGone, withControlPlane } from './control-plane.ts'
 import { thingName } from './names.ts'
 import { removeCertificates } from './remove-certificates.ts'

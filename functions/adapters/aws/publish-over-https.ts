@@ -1,6 +1,6 @@
 import { AwsClient } from 'aws4fetch'
 import type { OutgoingMessage, OutgoingMessages } from '../../ports/broker.ts'
-import type { AwsIotOptions } from './aws-broker.ts'
+import type { AwsIotOptions } from './options.ts'
 import { pause } from '../pause.ts'
 
 const inFlightMax = 40

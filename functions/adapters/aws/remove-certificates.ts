@@ -1,5 +1,5 @@
 import { DeleteCertificateCommand, DetachPolicyCommand, DetachThingPrincipalCommand, ListThingPrincipalsCommand, UpdateCertificateCommand, type IoTClient } from '@aws-sdk/client-iot'
-import type { AwsIotOptions } from './aws-broker.ts'
+import type { AwsIotOptions } from './options.ts'
 import { isName, settled, unlessGone } from './control-plane.ts'
 import { sitePolicyName } from './names.ts'
 

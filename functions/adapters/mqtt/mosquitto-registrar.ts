@@ -1,15 +1,18 @@
 import { fromUtf8, toHex, utf8 } from '../../../protocol/bytes.ts'
 import { FleetError } from '../../../protocol/errors.ts'
 import { SiteId, type FleetId } from '../../../protocol/ids.ts'
+import type { BrokerCredentials } from '../../ports/broker.ts'
 import type { Ids } from '../../ports/ids.ts'
 import { dynamicSecurityTopic, siteAcls, siteRoleName } from './mosquitto-roles.ts'
-import type { BrokerRegistrar } from './mqtt-broker.ts'
 import { SubscriptionRefused, subscribeTo, type MqttLink } from './open-connection.ts'
 
 type Command = { command: string } & Record<string, unknown>
 type Answer = { command?: string; error?: string; correlationData?: string; data?: { client?: { roles?: { rolename: string }[] } } }
 
 const responses = `${dynamicSecurityTopic}/response`
+
+/** Tells the broker who may connect. */
+type BrokerRegistrar = { admit(credentials: BrokerCredentials): Promise<void>; expel(site: string): Promise<void> }
 
 export type MosquittoRegistrarOptions = {
   fleet: FleetId

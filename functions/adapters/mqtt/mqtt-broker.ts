@@ -2,15 +2,12 @@ import { toHex } from '../../../protocol/bytes.ts'
 import type { Crypto } from '../../../protocol/crypto.ts'
 import { FleetError } from '../../../protocol/errors.ts'
 import { SiteId, type FleetId } from '../../../protocol/ids.ts'
-import type { Broker, BrokerCredentials, OutgoingMessages } from '../../ports/broker.ts'
+import type { Broker, OutgoingMessages } from '../../ports/broker.ts'
 import type { Ids } from '../../ports/ids.ts'
 import type { Log } from '../../ports/log.ts'
 import { brokerCredentials } from '../broker-password.ts'
 import { createMosquittoRegistrar } from './mosquitto-registrar.ts'
 import { openConnection, type BrokerAccess, type MqttLink } from './open-connection.ts'
-
-/** Tells the broker who may connect. */
-export type BrokerRegistrar = { admit(credentials: BrokerCredentials): Promise<void>; expel(site: string): Promise<void> }
 
 export type MqttBrokerOptions = BrokerAccess & {
   fleet: FleetId
