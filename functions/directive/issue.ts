@@ -121,19 +121,18 @@ export function issueAborts(ctx: Ctx, aborts: readonly { siteId: string; deploym
   ]
 }
 
-/** Asks every enrolled site for its hello: what a controller does that cannot believe what it holds about them. */
-export function issueHellos(ctx: Pick<Ctx, 'config' | 'nowMs' | 'requestId'>, expiresMs: number): Statement[] {
+/** Asks every enrolled site for its hello: what a controller does that cannot believe what it holds about them. `name`, 26 sortable characters that nothing else has, is what the commands are called after. */
+export function issueHellos(ctx: Pick<Ctx, 'config' | 'nowMs' | 'requestId'>, name: string, expiresMs: number): Statement[] {
   return [
     { sql: `UPDATE site SET generation = generation + 1 WHERE state = 'enrolled'`, args: [] },
     {
-      // materialised: else the database may draw another name wherever one is used
-      sql: `WITH named AS MATERIALIZED (SELECT id, 'cm_' || lower(hex(randomblob(13))) AS command FROM site WHERE state = 'enrolled')
+      sql: `WITH named AS (SELECT id, 'cm_' || ? || printf('%06x', row_number() OVER (ORDER BY id)) AS command FROM site WHERE state = 'enrolled')
             INSERT INTO directive (site_id, slot, epoch, generation, body, pending, attempts, due_ms, expires_ms, sent_ms)
             SELECT s.id, 'command/' || named.command, s.epoch, s.generation,
               json_object(${head('command', 's.generation')}, 'id', named.command, 'bootId', NULL, 'expiresAtMs', ?, 'body', json_object('type', 'hello')),
               1, 0, ?, ?, NULL
             FROM named JOIN site s ON s.id = named.id WHERE true ${upsert}`,
-      args: [ctx.config.fleet, ctx.nowMs, ctx.requestId, expiresMs, ctx.nowMs, expiresMs],
+      args: [name.slice(0, 20), ctx.config.fleet, ctx.nowMs, ctx.requestId, expiresMs, ctx.nowMs, expiresMs],
     },
   ]
 }

@@ -20,6 +20,7 @@ const incoming = (table: string): string => `incoming_${table}`
 const facts = incoming('facts')
 const missing = incoming('missing')
 
+/** `requestId`: 26 sortable characters, as `Ids` makes them. */
 export type RestoreParts = { db: Database; store: BackupStore; name: BackupName; index: BackupIndex; nowMs: number; requestId: string; withoutTokens: boolean }
 export type Restored = { epoch: number; rows: number; releasesLacking: string[] }
 
@@ -41,7 +42,7 @@ export async function restoreDatabase(parts: RestoreParts): Promise<Restored> {
   const epoch = await raiseEpoch(store, index.epoch)
   await db.script(`CREATE TABLE ${facts} (epoch INTEGER, now_ms INTEGER, backup TEXT, taken_ms INTEGER, request_id TEXT)`)
   await db.write([{ sql: `INSERT INTO ${facts} VALUES (?, ?, ?, ?, ?)`, args: [epoch, nowMs, backupName(index.takenMs), index.takenMs, parts.requestId] }])
-  const hellos = issueHellos({ config: { fleet: index.fleet, publicUrl: '', version: '', host: 'node' }, nowMs, requestId: parts.requestId }, nowMs + limits.restoreHelloLifeMs)
+  const hellos = issueHellos({ config: { fleet: index.fleet, publicUrl: '', version: '', host: 'node' }, nowMs, requestId: parts.requestId }, parts.requestId, nowMs + limits.restoreHelloLifeMs)
   await runWhole(db, [
     ...tables.map(({ name, columns }) => `INSERT INTO ${name} (${columns.join(', ')}) SELECT ${columns.join(', ')} FROM ${incoming(name)};`),
     ...newer.map(migrationText),

@@ -1,5 +1,6 @@
 import { openDatabase } from '../../db/client.ts'
 import { openSnapshot } from '../../db/open-snapshot.ts'
+import { sortableIds } from '../../functions/adapters/node/sortable-ids.ts'
 import { newContext, type Actor, type Deps } from '../../functions/context.ts'
 import { createApp } from '../../functions/http/app.ts'
 import { readIndex } from '../../infra/backup/catalogue.ts'
@@ -25,7 +26,7 @@ export async function restoreInto(controller: Pick<Controller, 'store' | 'clock'
   try {
     const nowMs = controller.clock.nowMs()
     const { index } = await readIndex(controller.store, name)
-    return await restoreDatabase({ db, store: controller.store, name, index, nowMs, requestId: 'test-restore', withoutTokens: options.withoutTokens ?? false })
+    return await restoreDatabase({ db, store: controller.store, name, index, nowMs, requestId: sortableIds.sortable(nowMs), withoutTokens: options.withoutTokens ?? false })
   } finally {
     db.close()
   }
