@@ -7,7 +7,8 @@ import { parseArgs } from 'node:util'
 import { createGzip } from 'node:zlib'
 import { scanTree } from '../../artifact/scan-tree.ts'
 import { agentVersion, protocolRange } from '../../edge-agent/agent-version.ts'
-import { buildVersion, nodeFor, type Architecture } from './build-version.ts'
+import { nodeFor, type Architecture } from '../package/node-for.ts'
+import { buildVersion } from './build-version.ts'
 import { writeTar, type TarEntry } from './write-tar.ts'
 
 const help = `node infra/launch.mjs infra/agent/build.ts --out DIR [--arch x64|arm64] [--node DIR]

@@ -1,6 +1,6 @@
 import { cp, mkdir, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { build } from 'esbuild'
+import { bundle } from '../package/bundle.ts'
 
 const root = join(import.meta.dirname, '../..')
 
@@ -17,17 +17,12 @@ const nativePackages = ['libsql', '@neon-rs/load', 'detect-libc']
 export async function bundleController(directory: string): Promise<string[]> {
   const place = join(directory, 'lib/controller')
   await mkdir(place, { recursive: true })
-  const { metafile } = await build({
-    entryPoints: programs, outdir: place, outExtension: { '.js': '.mjs' }, chunkNames: 'part-[hash]', absWorkingDir: root,
-    // what only some settings need is loaded only then
-    bundle: true, splitting: true, platform: 'node', format: 'esm', target: 'node24', minifyWhitespace: true, minifySyntax: true, legalComments: 'none', metafile: true, logLevel: 'error', external: ['libsql'],
-    banner: { js: `import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);` },
-  })
+  // what only some settings need is loaded only then
+  const bundled = await bundle({ entryPoints: programs, outdir: place, outExtension: { '.js': '.mjs' }, chunkNames: 'part-[hash]', splitting: true, external: ['libsql'] })
   await cp(join(root, 'db/migrations'), join(place, 'migrations'), { recursive: true })
   await cp(join(root, 'console'), join(directory, 'console'), { recursive: true })
   const platforms = (await readdir(join(root, 'node_modules/@libsql'))).filter((name) => /^(?:linux|darwin|win32)-/.test(name)).map((name) => `@libsql/${name}`)
   const copied = [...nativePackages, ...platforms]
   for (const name of copied) await cp(join(root, 'node_modules', name), join(directory, 'node_modules', name), { recursive: true })
-  const bundled = Object.keys(metafile.inputs).flatMap((path) => /^(?:.*\/)?node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(path)?.[1] ?? [])
   return [...new Set([...bundled, ...copied])].sort()
 }

@@ -2,7 +2,8 @@ import { existsSync } from 'node:fs'
 import { chmod, copyFile, mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { licencesOf, nodeFor } from '../agent/build-version.ts'
+import { licencesOf } from '../package/licences.ts'
+import { nodeFor } from '../package/node-for.ts'
 import { bundleController } from './bundle-controller.ts'
 
 const help = `node infra/launch.mjs infra/server/main.ts --out DIR

@@ -1,26 +1,18 @@
 import { createServer as createHttpServer } from 'node:http'
-import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
+import { createServer, type Server } from 'node:net'
 import { Aedes, type Client } from 'aedes'
 import { afterEach, describe, expect, test } from 'vitest'
 import type { MqttConnection, MqttMessage } from '../../edge-agent/host/host.ts'
 import { nodeNetwork } from '../../edge-agent/host/node-network.ts'
 import { fromUtf8, utf8 } from '../../protocol/bytes.ts'
+import { listen as listenUntil } from '../support/listen.ts'
 
 const ends: (() => Promise<unknown> | unknown)[] = []
 afterEach(async () => {
   for (const end of ends.splice(0).reverse()) await end()
 })
 
-async function listen(server: Server): Promise<number> {
-  const sockets = new Set<Socket>()
-  server.on('connection', (socket: Socket) => sockets.add(socket))
-  ends.push(() => {
-    for (const socket of sockets) socket.destroy()
-    return new Promise((resolve) => server.close(resolve))
-  })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  return (server.address() as AddressInfo).port
-}
+const listen = (server: Server): Promise<number> => listenUntil(server, ends)
 
 async function startBroker(): Promise<{ broker: Aedes; url: string }> {
   const broker = await Aedes.createBroker()

@@ -1,6 +1,6 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer as createHttpServer } from 'node:http'
-import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
+import { createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Aedes } from 'aedes'
@@ -13,6 +13,7 @@ import { proxyFor } from '../../edge-agent/host/node-proxy.ts'
 import { readEnvironment } from '../../edge-agent/environment.ts'
 import { utf8 } from '../../protocol/bytes.ts'
 import { startConnectProxy, type ConnectProxy } from '../support/connect-proxy.ts'
+import { listen as listenUntil } from '../support/listen.ts'
 import { needs } from '../support/needs.ts'
 import { createPrivateAuthority } from '../support/private-authority.ts'
 import { startTlsFront } from '../support/tls-front.ts'
@@ -26,16 +27,7 @@ afterEach(async () => {
   for (const end of ends.splice(0).reverse()) await end()
 })
 
-async function listen(server: Server): Promise<number> {
-  const sockets = new Set<Socket>()
-  server.on('connection', (socket: Socket) => sockets.add(socket))
-  ends.push(() => {
-    for (const socket of sockets) socket.destroy()
-    return new Promise((resolve) => server.close(resolve))
-  })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  return (server.address() as AddressInfo).port
-}
+const listen = (server: Server): Promise<number> => listenUntil(server, ends)
 
 describe('an agent behind a proxy', () => {
   const directory = mkdtempSync(join(tmpdir(), 'murmur-proxy-'))

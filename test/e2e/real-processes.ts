@@ -7,6 +7,7 @@ import { contracts } from '../../protocol/http/contracts.ts'
 import type { FleetId, SiteId } from '../../protocol/ids.ts'
 import { Program, until } from '../support/program.ts'
 import { startMosquitto } from '../support/start-mosquitto.ts'
+import { startWhole } from '../support/start-whole.ts'
 import type { Host, HostName } from './hosts/host.ts'
 import { startNodeHost } from './hosts/node.ts'
 import { startWorkerHost } from './hosts/worker.ts'
@@ -27,19 +28,9 @@ export type RealFleet = Awaited<ReturnType<typeof startRealFleet>>
 
 /** A controller, a mosquitto and one agent per site, each a process of its own, in a temporary directory; every site is online. */
 export async function startRealFleet(sites: readonly string[], options: RealFleetOptions = {}) {
-  const undo: (() => Promise<unknown>)[] = []
-  const stop = async (): Promise<void> => {
-    for (const step of undo.splice(0).reverse()) await step()
-  }
-  try {
-    return { ...(await startParts(sites, options, undo)), stop }
-  } catch (error) {
-    await stop()
-    throw error
-  }
+  return startWhole((undo) => startParts(sites, options, undo))
 }
 
-/** Each part puts what ends it on `undo` as soon as it runs: a start that fails half-way leaves nothing behind. */
 async function startParts(sites: readonly string[], { host: hostName = 'node', nodesPerSite = 2, settings }: RealFleetOptions, undo: (() => Promise<unknown>)[]) {
   const directory = await mkdtemp(join(tmpdir(), 'murmur-e2e-'))
   undo.push(() => rm(directory, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 }))

@@ -8,6 +8,7 @@ import { startDatabaseProxy } from '../support/hrana-proxy.ts'
 import { startOpenBroker } from '../support/open-broker.ts'
 import { startSqld } from '../support/start-sqld.ts'
 import { startWorker, type WorkerOptions } from '../support/start-worker.ts'
+import { startWhole } from '../support/start-whole.ts'
 
 type RigOptions = Pick<WorkerOptions, 'entry' | 'heapMegabytesMax'>
 export type Rig = Awaited<ReturnType<typeof startRig>>
@@ -17,19 +18,9 @@ export type Rig = Awaited<ReturnType<typeof startRig>>
  * counts. `db` goes to the server past the proxy. `entry` takes the place of the Worker's real entry.
  */
 export async function startRig(options: RigOptions = {}) {
-  const undo: (() => Promise<unknown>)[] = []
-  const stop = async (): Promise<void> => {
-    for (const step of undo.splice(0).reverse()) await step()
-  }
-  try {
-    return { ...(await startParts(undo, options)), stop }
-  } catch (error) {
-    await stop()
-    throw error
-  }
+  return startWhole((undo) => startParts(undo, options))
 }
 
-/** Each part puts what ends it on `undo` as soon as it runs: a start that fails half-way leaves nothing behind. */
 async function startParts(undo: (() => Promise<unknown>)[], options: RigOptions) {
   const directory = await mkdtemp(join(tmpdir(), 'murmur-rig-'))
   undo.push(() => rm(directory, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 }))

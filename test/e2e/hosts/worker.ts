@@ -7,6 +7,7 @@ import { Program, sleep } from '../../support/program.ts'
 import { controllerUser } from '../../support/start-mosquitto.ts'
 import { startSqld } from '../../support/start-sqld.ts'
 import { startWorker } from '../../support/start-worker.ts'
+import { startWhole } from '../../support/start-whole.ts'
 import type { Host, HostOptions } from './host.ts'
 
 const bridgeProgram = join(import.meta.dirname, '../../../infra/bridge/main.ts')
@@ -15,19 +16,9 @@ const cronMs = 1000
 
 /** The controller in workerd with a local R2 bucket, a libSQL server, our bridge between broker and Worker, and a cron trigger that fires. */
 export async function startWorkerHost(options: HostOptions): Promise<Host> {
-  const undo: (() => Promise<unknown>)[] = []
-  const stop = async (): Promise<void> => {
-    for (const step of undo.splice(0).reverse()) await step()
-  }
-  try {
-    return { ...(await startParts(options, undo)), stop }
-  } catch (error) {
-    await stop()
-    throw error
-  }
+  return startWhole((undo) => startParts(options, undo))
 }
 
-/** Each part puts what ends it on `undo` as soon as it runs: a start that fails half-way leaves nothing behind. */
 async function startParts({ fleet, broker, brokerPassword, settings, ...options }: HostOptions, undo: (() => Promise<unknown>)[]): Promise<Omit<Host, 'stop'>> {
   const directory = join(options.directory, 'worker')
   await mkdir(directory)
