@@ -11,6 +11,10 @@ export const knownMigrations: readonly string[] = [
   '0003_object_collection.sql',
   '0004_agents_first.sql',
   '0005_bounded_reads.sql',
+  '0006_alarm_life.sql',
+  '0007_webhooks.sql',
+  '0008_metrics.sql',
+  '0009_monitoring_settings.sql',
 ]
 
 /**

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { BootId, CommandId, DeploymentId, FleetId, Position, ReleaseRef, RequestId, SiteId, SpanMs, TimeMs } from './ids.ts'
+import { MonitoringSettings } from './monitoring.ts'
 
 /** What every directive carries. `position` strictly grows from one new directive to the next at a site (SPEC I5). */
 const head = {
@@ -51,6 +52,10 @@ export const CommandBody = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('abort'), deployment: DeploymentId, attempt: z.int().positive(), mode: z.enum(['safe-point', 'revert']) }),
   /** Say hello again: the controller may have missed something. */
   z.strictObject({ type: z.literal('hello') }),
+  /** Watch by these settings from now on, over the defaults. Protocol 2. */
+  z.strictObject({ type: z.literal('monitoring'), settings: MonitoringSettings }),
+  /** Somebody is looking: a sample every so often, for so long. Protocol 2. */
+  z.strictObject({ type: z.literal('live'), everyS: z.int().min(1).max(60), forS: z.int().min(1).max(600) }),
 ])
 export type CommandBody = z.infer<typeof CommandBody>
 

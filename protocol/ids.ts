@@ -64,6 +64,11 @@ export type TokenId = z.infer<typeof TokenId>
 export const CommandId = made('cm').brand('CommandId')
 export type CommandId = z.infer<typeof CommandId>
 
+export const WebhookId = made('wh').brand('WebhookId')
+export type WebhookId = z.infer<typeof WebhookId>
+export const DeliveryId = made('wd').brand('DeliveryId')
+export type DeliveryId = z.infer<typeof DeliveryId>
+
 /** One site's way through one rollout; made of both names, so that it needs no table to be found. */
 export const DeploymentId = z
   .string()

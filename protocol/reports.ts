@@ -1,8 +1,9 @@
 import { z } from 'zod'
-import { BootId, CommandId, ConnectionId, DeploymentId, FleetId, NodeName, Position as SignedPosition, ReleaseRef as SignedReleaseRef, RequestId, SiteId, TimeMs } from './ids.ts'
+import { BootId, CommandId, ConnectionId, DeploymentId, Digest, FleetId, NodeName, Position as SignedPosition, ReleaseRef as SignedReleaseRef, RequestId, SiteId, TimeMs } from './ids.ts'
 import { rejectReasons } from './directives.ts'
 import { limits } from './limits.ts'
 import { personalities } from './manifest.ts'
+import { LiveSample, MetricBlock } from './metrics.ts'
 import { journalPhases, outcomes, severities } from './states.ts'
 
 // A newer agent may say more than is known here: reports leave out what they do not know, at every depth (SPEC §3.4).
@@ -50,6 +51,12 @@ export const AttemptReport = z.object({
 })
 export type AttemptReport = z.infer<typeof AttemptReport>
 
+/** One alarm that stands at a site. `sinceMs` is the site's own clock. */
+export const StandingAlarm = z.object({ alarmId: z.string().max(20), entity: z.string().max(limits.alarmEntityMax), severity: z.enum(severities), text: Reason, sinceMs: TimeMs })
+export type StandingAlarm = z.infer<typeof StandingAlarm>
+/** All that stand: what the site raised and is not among them has cleared (SPEC §9). Protocol 2. */
+const Standing = z.array(StandingAlarm).max(limits.alarmsPerSiteMax)
+
 /** The part of a hello that no version changes: an agent whose other words are not understood is still seen to be there, and what it speaks. */
 const greeting = {
   kind: z.literal('hello'),
@@ -76,6 +83,9 @@ const Hello = z.object({
   /** The attempt in the journal, ended or not; null when there never was one. */
   attempt: AttemptReport.nullable(),
   nodes: z.array(NodeReport).max(limits.nodesPerSiteMax),
+  alarms: Standing.optional(),
+  /** Digest of the monitoring settings it follows; null: the defaults. Protocol 2. */
+  monitoring: Digest.nullable().optional(),
 })
 
 const Progress = z.object({
@@ -114,16 +124,24 @@ const Answer = z.object({ kind: z.literal('answer'), command: CommandId, result:
 const Alarm = z.object({
   kind: z.literal('alarm'),
   alarmId: z.string().max(20),
-  entity: z.string().max(200),
+  entity: z.string().max(limits.alarmEntityMax),
   raised: z.boolean(),
   severity: z.enum(severities),
   text: Reason,
+  /** When it began by the site's clock. Protocol 2. */
+  sinceMs: TimeMs.optional(),
 })
+
+/** A quarter of an hour of the site, and what stands at its end. Protocol 2. */
+const Metrics = z.object({ kind: z.literal('metrics'), block: MetricBlock, alarms: Standing })
+
+/** For whoever looks right now; never kept on the way. Protocol 2. */
+const Live = z.object({ kind: z.literal('live'), sample: LiveSample })
 
 /** The last will, or a clean goodbye; ignored unless it is about the connection the controller knows (SPEC I10). */
 const Gone = z.object({ kind: z.literal('gone'), connectionId: ConnectionId })
 
-export const ReportBody = z.discriminatedUnion('kind', [Hello, Progress, Staged, Inventory, Rejected, Answer, Alarm, Gone])
+export const ReportBody = z.discriminatedUnion('kind', [Hello, Progress, Staged, Inventory, Rejected, Answer, Alarm, Metrics, Live, Gone])
 export type ReportBody = z.infer<typeof ReportBody>
 export type HelloReport = z.infer<typeof Hello>
 export type ProgressReport = z.infer<typeof Progress>

@@ -79,10 +79,11 @@ export const waveStates = ['waiting', 'open', 'done'] as const
 export type WaveState = (typeof waveStates)[number]
 
 /** Why a rollout stands still; it goes on when the set is empty. */
-export const pauseReasons = ['operator', 'failures', 'threshold', 'release', 'restored'] as const
+export const pauseReasons = ['operator', 'failures', 'threshold', 'release', 'restored', 'alarm'] as const
 export type PauseReason = (typeof pauseReasons)[number]
 
-export const presences = ['online', 'offline', 'unknown'] as const
+/** `suspect`: it counts as connected, and two periods went by without its metrics. */
+export const presences = ['online', 'offline', 'unknown', 'suspect'] as const
 export type Presence = (typeof presences)[number]
 
 /** What is known of a site since the database came back from a backup (SPEC §8). */

@@ -1,9 +1,13 @@
-import { index, integer, primaryKey, sqliteTable, text } from 'drizzle-orm/sqlite-core'
+import { index, integer, sqliteTable, text } from 'drizzle-orm/sqlite-core'
 import type { DeploymentId, Position, ReleaseRef } from '../../protocol/ids.ts'
 import type { Labels } from '../../protocol/labels.ts'
+import type { MonitoringSettings } from '../../protocol/monitoring.ts'
 import type { AttemptReport, NodeReport } from '../../protocol/reports.ts'
-import type { Presence, Severity, SiteState } from '../../protocol/states.ts'
+import type { Presence, SiteState } from '../../protocol/states.ts'
 import type { Freeze, Window } from '../../protocol/time.ts'
+
+/** A node where somebody works. */
+export type NodeLockRow = { node: string; reason: string; by: string; atMs: number }
 
 /** One row a site: what the operator decided about it, and what it last said. `version` guards operators' changes only. */
 export const site = sqliteTable(
@@ -51,29 +55,18 @@ export const site = sqliteTable(
     desiredGeneration: integer('desired_generation').notNull(),
     // beside protocolMax; null from before it was kept
     protocolMin: integer('protocol_min'),
+    // what it watches; `monitoringChecked` is the generation of rules that `monitoringWanted` (a digest) was worked out for, 0: look again
+    monitoring: text({ mode: 'json' }).$type<MonitoringSettings>().notNull().default({}),
+    monitoringChecked: integer('monitoring_checked').notNull().default(0),
+    monitoringWanted: text('monitoring_wanted'),
+    /** What its agent said it follows, '' for the defaults; null before it said anything. */
+    monitoringHeld: text('monitoring_held'),
+    locks: text({ mode: 'json' }).$type<NodeLockRow[]>().notNull().default([]),
   },
   (t) => [
     // the console's and the CLI's filter; most sites are online, so the others are found quickly
     index('site_presence').on(t.presence, t.id),
+    index('site_monitoring').on(t.monitoringChecked, t.id),
   ],
 )
 export type SiteRow = typeof site.$inferSelect
-
-/** A fault condition that stands until it clears; cleared ones keep their row for the record. */
-export const alarm = sqliteTable(
-  'alarm',
-  {
-    siteId: text('site_id').notNull(),
-    alarmId: text('alarm_id').notNull(),
-    entity: text().notNull(),
-    severity: text().$type<Severity>().notNull(),
-    text: text().notNull(),
-    gating: integer({ mode: 'boolean' }).notNull(),
-    raisedMs: integer('raised_ms').notNull(),
-    clearedMs: integer('cleared_ms'),
-    /** The report it came from; 0 for one raised by hand. */
-    seq: integer().notNull(),
-  },
-  (t) => [primaryKey({ columns: [t.siteId, t.alarmId, t.entity] })],
-)
-export type AlarmRow = typeof alarm.$inferSelect

@@ -1,13 +1,13 @@
 import { and, eq, isNull } from 'drizzle-orm'
 import { GuardLost, statement } from '../../db/client.ts'
-import { alarm } from '../../db/schema/fleet.ts'
+import { alarm } from '../../db/schema/alarm.ts'
 import type { BodyOf } from '../../protocol/http/contract.ts'
-import type { operationContracts } from '../../protocol/http/operations.ts'
+import type { alarmContracts } from '../../protocol/http/alarms.ts'
 import { recordEvents } from '../audit/record.ts'
 import type { Ctx } from '../context.ts'
 
 /** Clears an alarm; `cleared` is false when none stood. */
-export async function clearAlarm(ctx: Ctx, input: BodyOf<typeof operationContracts.clearAlarm>): Promise<{ cleared: boolean }> {
+export async function clearAlarm(ctx: Ctx, input: BodyOf<typeof alarmContracts.clearAlarm>): Promise<{ cleared: boolean }> {
   const { site: siteId, alarmId, entity } = input
   const standing = and(eq(alarm.siteId, siteId), eq(alarm.alarmId, alarmId), eq(alarm.entity, entity), isNull(alarm.clearedMs))
   const clear = ctx.db.orm.update(alarm).set({ clearedMs: ctx.nowMs }).where(standing)

@@ -1,13 +1,13 @@
 import { and, asc, eq, isNull, sql } from 'drizzle-orm'
 import { z } from 'zod'
-import { alarm } from '../../db/schema/fleet.ts'
+import { alarm } from '../../db/schema/alarm.ts'
 import type { QueryOf, ResponseOf } from '../../protocol/http/contract.ts'
-import type { operationContracts } from '../../protocol/http/operations.ts'
+import type { alarmContracts } from '../../protocol/http/alarms.ts'
 import type { Ctx } from '../context.ts'
 import { decodeCursor, pageOf } from '../http/pages.ts'
 import { viewAlarm } from './view.ts'
 
-type Contract = typeof operationContracts.listAlarms
+type Contract = typeof alarmContracts.listAlarms
 
 /** Standing alarms by site, id and entity. Walks the primary key, cleared alarms included. */
 export async function listAlarms(ctx: Ctx, query: QueryOf<Contract>): Promise<ResponseOf<Contract>> {

@@ -1,15 +1,16 @@
 import { and, eq } from 'drizzle-orm'
 import { statement } from '../../db/client.ts'
-import { alarm, site, type AlarmRow } from '../../db/schema/fleet.ts'
+import { alarm, type AlarmRow } from '../../db/schema/alarm.ts'
+import { site } from '../../db/schema/fleet.ts'
 import { FleetError } from '../../protocol/errors.ts'
 import type { BodyOf } from '../../protocol/http/contract.ts'
-import type { AlarmView, operationContracts } from '../../protocol/http/operations.ts'
+import type { AlarmView, alarmContracts } from '../../protocol/http/alarms.ts'
 import { recordEvents } from '../audit/record.ts'
 import type { Ctx } from '../context.ts'
 import { viewAlarm } from './view.ts'
 
 /** Raises an alarm by hand. One that stands already keeps its time, and is only written when something about it is new. Throws `not-found`. */
-export async function raiseAlarm(ctx: Ctx, input: BodyOf<typeof operationContracts.raiseAlarm>): Promise<AlarmView> {
+export async function raiseAlarm(ctx: Ctx, input: BodyOf<typeof alarmContracts.raiseAlarm>): Promise<AlarmView> {
   const { site: siteId, alarmId, entity, severity, text, gating } = input
   const identity = and(eq(alarm.siteId, siteId), eq(alarm.alarmId, alarmId), eq(alarm.entity, entity))
   const [sites, alarms] = await ctx.db.orm.batch([

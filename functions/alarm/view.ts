@@ -1,6 +1,6 @@
-import type { AlarmRow } from '../../db/schema/fleet.ts'
+import type { AlarmRow } from '../../db/schema/alarm.ts'
 import { at, atOrNull } from '../../protocol/http/contract.ts'
-import type { AlarmView } from '../../protocol/http/operations.ts'
+import type { AlarmView } from '../../protocol/http/alarms.ts'
 import type { SiteId } from '../../protocol/ids.ts'
 
 export const viewAlarm = (row: AlarmRow): AlarmView => ({

@@ -1,7 +1,8 @@
 import { canonicalJson } from '../../protocol/bytes.ts'
 import { splitDeploymentId, type DeploymentId, type Position, type RolloutId } from '../../protocol/ids.ts'
 import { limits } from '../../protocol/limits.ts'
-import type { AttemptReport, Greeting, Report, ReportBody } from '../../protocol/reports.ts'
+import type { LiveSample, MetricBlock } from '../../protocol/metrics.ts'
+import type { AttemptReport, Greeting, Report, ReportBody, StandingAlarm } from '../../protocol/reports.ts'
 import { assertNever } from '../../protocol/result.ts'
 import type { DeploymentEvent } from '../../protocol/states.ts'
 
@@ -27,6 +28,11 @@ export type Folded = {
   /** Sites that lack what a directive built on: it goes out again. */
   resend: Stamp[]
   alarms: (Stamp & BodyOf<'alarm'>)[]
+  /** All alarms that stand at a site, from hello or metrics: what it raised before and is not among them has cleared. */
+  standing: (Stamp & { alarms: readonly StandingAlarm[] })[]
+  /** Each quarter of an hour by itself. */
+  metrics: (Stamp & { sentAtMs: number; block: MetricBlock })[]
+  lives: (Stamp & { sample: LiveSample })[]
   answers: (Stamp & BodyOf<'answer'>)[]
 }
 
@@ -44,7 +50,7 @@ export const forgedDirectiveAlarm = '200.001'
 /** Folds reports in any order, with repeats, into the newest of each kind. Pure: the same reports give the same rows, however they arrive. */
 export function foldReports(reports: readonly Report[], greetings: readonly Greeting[] = []): Folded {
   const newest = new Map<string, unknown>()
-  const folded: Folded = { hellos: [], greetings: [], goodbyes: [], attempts: [], states: [], staged: [], inventories: [], positions: [], resend: [], alarms: [], answers: [] }
+  const folded: Folded = { hellos: [], greetings: [], goodbyes: [], attempts: [], states: [], staged: [], inventories: [], positions: [], resend: [], alarms: [], standing: [], metrics: [], lives: [], answers: [] }
   const put = <T>(list: T[], kind: string, key: string, item: T) => {
     if (newest.has(`${kind}/${key}`)) return
     newest.set(`${kind}/${key}`, true)
@@ -61,6 +67,7 @@ export function foldReports(reports: readonly Report[], greetings: readonly Gree
         put(folded.hellos, 'hello', site, { ...stamp, body })
         put(folded.states, 'state', site, stateRow(stamp, body))
         if (body.attempt !== null && ownAttempt(site, body.attempt.deployment)) putAttempt(body.attempt)
+        if (body.alarms !== undefined) put(folded.standing, 'standing', site, { ...stamp, alarms: body.alarms })
         if (isLiftable(body.held.newest)) put(folded.positions, 'position', site, { ...stamp, held: body.held.newest })
         break
       case 'progress':
@@ -82,6 +89,13 @@ export function foldReports(reports: readonly Report[], greetings: readonly Gree
         break
       case 'alarm':
         put(folded.alarms, 'alarm', `${site}/${body.alarmId}/${body.entity}`, { ...stamp, ...body })
+        break
+      case 'metrics':
+        put(folded.metrics, 'metrics', `${site}/${body.block.startMs}`, { ...stamp, sentAtMs: report.sentAtMs, block: body.block })
+        put(folded.standing, 'standing', site, { ...stamp, alarms: body.alarms })
+        break
+      case 'live':
+        folded.lives.push({ ...stamp, sample: body.sample })
         break
       case 'answer':
         put(folded.answers, 'answer', body.command, { ...stamp, ...body })

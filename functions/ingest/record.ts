@@ -5,6 +5,7 @@ import type { Folded } from './fold.ts'
 import { answerStatements, liftStatements, resendStatements } from './record-answers.ts'
 import { attemptStatements, closeStatements, contradictStatements } from './record-attempts.ts'
 import { alarmStatements, inventoryStatement, stagedStatement, stateStatement } from './record-facts.ts'
+import { metricStatements } from './record-metrics.ts'
 import { missingStatements } from './record-missing.ts'
 import { goodbyeStatement, greetingStatement, helloStatement } from './record-presence.ts'
 
@@ -25,6 +26,7 @@ export function recordReports(ctx: Ctx, folded: Folded): Statement[] {
     ...(folded.staged.length > 0 ? [stagedStatement(folded.staged)] : []),
     ...(folded.inventories.length > 0 ? [inventoryStatement(folded.inventories)] : []),
     ...(folded.alarms.length > 0 ? alarmStatements(ctx, folded.alarms) : []),
+    ...(folded.metrics.length + folded.lives.length > 0 ? metricStatements(ctx, folded) : []),
     ...(folded.answers.length > 0 ? answerStatements(ctx, folded.answers) : []),
     ...(folded.positions.length > 0 ? liftStatements(ctx, folded.positions) : []),
     ...(folded.hellos.length > 0 ? contradictStatements(ctx, folded.hellos) : []),

@@ -8,8 +8,8 @@ export type ObjectFacts = { size: number }
  */
 export interface ObjectStore {
   head(key: string): Promise<ObjectFacts | null>
-  /** The whole object, or null; refuses objects over `bytesMax` with a FleetError. */
-  get(key: string, bytesMax: number): Promise<Uint8Array | null>
+  /** The object, or the part of it that `range` names, or null where there is none; refuses what is over `bytesMax` with a FleetError. */
+  get(key: string, bytesMax: number, range?: { offset: number; length: number }): Promise<Uint8Array | null>
   put(key: string, bytes: Uint8Array, sha256: string): Promise<void>
   remove(keys: readonly string[]): Promise<void>
   signGet(key: string, lifeMs: number): Promise<SignedRequest>

@@ -1,9 +1,9 @@
 import { z } from 'zod'
 import { Envelope } from '../envelope.ts'
-import { SiteId, TokenId } from '../ids.ts'
+import { TokenId } from '../ids.ts'
 import { limits } from '../limits.ts'
 import { Span } from '../time.ts'
-import { roles, severities } from '../states.ts'
+import { roles } from '../states.ts'
 import { At, PageQuery, contract, page } from './contract.ts'
 
 export const TokenView = z.object({ id: TokenId, name: z.string(), role: z.enum(roles), createdAt: At, createdBy: z.string(), expiresAt: At.nullable(), revokedAt: At.nullable() })
@@ -12,9 +12,6 @@ export type TokenView = z.infer<typeof TokenView>
 /** One entry of the audit trail: who did what to what, and why. `entity` is `rollout/ro_…`, `site/…`, `release/…`, `token/…`. */
 export const EventView = z.object({ seq: z.int(), at: At, actor: z.string(), action: z.string(), entity: z.string(), site: z.string().nullable(), why: z.string(), detail: z.record(z.string(), z.unknown()), requestId: z.string() })
 export type EventView = z.infer<typeof EventView>
-
-export const AlarmView = z.object({ site: SiteId, alarmId: z.string(), entity: z.string(), severity: z.enum(severities), text: z.string(), gating: z.boolean(), raisedAt: At, clearedAt: At.nullable() })
-export type AlarmView = z.infer<typeof AlarmView>
 
 export const operationContracts = {
   createToken: contract({ id: 'createToken', tag: 'Tokens', method: 'post', path: '/v1/tokens', access: 'admin', summary: 'Make a bearer token; it is shown once', idempotencyKey: false, body: z.strictObject({ name: z.string().min(1).max(100), role: z.enum(roles), expiresIn: Span.optional() }), response: z.object({ token: TokenView, secret: z.string() }), status: 201 }),
@@ -26,12 +23,6 @@ export const operationContracts = {
     query: z.strictObject({ limit: PageQuery.limit, after: z.coerce.number().int().nonnegative().optional(), entity: z.string().max(200).optional(), site: z.string().max(limits.slugLengthMax).optional() }),
     response: z.object({ items: z.array(EventView), last: z.int().nullable() }),
   }),
-  listAlarms: contract({ id: 'listAlarms', tag: 'Alarms', method: 'get', path: '/v1/alarms', access: 'viewer', summary: 'Standing alarms', query: z.strictObject({ ...PageQuery, site: z.string().max(limits.slugLengthMax).optional() }), response: page(AlarmView) }),
-  raiseAlarm: contract({
-    id: 'raiseAlarm', tag: 'Alarms', method: 'post', path: '/v1/alarms', access: 'operator', summary: 'Raise an alarm on a site by hand or from another tool',
-    body: z.strictObject({ site: SiteId, alarmId: z.string().regex(/^\d{1,4}\.\d{1,4}$/), entity: z.string().min(1).max(200), severity: z.enum(severities), text: z.string().max(limits.reasonLengthMax), gating: z.boolean() }), response: AlarmView, status: 201,
-  }),
-  clearAlarm: contract({ id: 'clearAlarm', tag: 'Alarms', method: 'post', path: '/v1/alarms/clear', access: 'operator', summary: 'Clear an alarm', body: z.strictObject({ site: SiteId, alarmId: z.string().max(20), entity: z.string().max(200) }), response: z.object({ cleared: z.boolean() }) }),
   health: contract({ id: 'health', tag: 'Operations', method: 'get', path: '/healthz', access: 'public', summary: 'Whether this process answers', response: z.object({ status: z.literal('ok'), version: z.string() }) }),
   ready: contract({ id: 'ready', tag: 'Operations', method: 'get', path: '/readyz', access: 'public', summary: 'Whether database and store answer', response: z.object({ status: z.literal('ok'), checks: z.record(z.string(), z.string()) }) }),
   whoAmI: contract({ id: 'whoAmI', tag: 'Tokens', method: 'get', path: '/v1/whoami', access: 'viewer', summary: 'The role behind the token, and the fleet', response: z.object({ actor: z.string(), role: z.enum(roles), fleet: z.string(), rootFingerprint: z.string().nullable() }) }),

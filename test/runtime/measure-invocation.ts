@@ -6,6 +6,8 @@ import type { Rig } from './rig.ts'
 export type Cost = { name: string; roundTrips: number; connections: number; published: number; cpuMs: number }
 
 const quietMs = 200
+/** What has not come to rest by then never will. */
+const restlessMsMax = 60_000
 const ticksPerSecond = 100
 
 /** Does one thing at the Worker while nothing else goes on there, and counts until everything it set off, workerd itself too, has come to rest. */
@@ -13,7 +15,9 @@ export async function measureInvocation<T>(rig: Rig, name: string, work: () => P
   const { proxy, broker } = rig
   const before = { roundTrips: proxy.count, connections: broker.connections.made, published: broker.messages.length, cpuMs: cpuMsOf(rig) }
   const result = await work()
+  const endMs = Date.now() + restlessMsMax
   for (let quietSinceMs = Date.now(), last = -1; Date.now() - quietSinceMs < quietMs; await sleep(20)) {
+    if (Date.now() > endMs) throw new Error(`after ${name} the Worker did not come to rest: ${proxy.inFlight} requests to the database and ${broker.connections.open} connections to the broker are open`)
     const now = proxy.count + broker.messages.length + cpuMsOf(rig)
     if (now !== last || proxy.inFlight > 0 || broker.connections.open > 0) quietSinceMs = Date.now()
     last = now
