@@ -37,7 +37,8 @@ export async function startPracticeController(options: { data: string; port: num
   const logPath = join(data, 'controller.log')
   const logFile = openLogFile(logPath)
   const brokerPort = await chooseBrokerPort(join(data, 'broker-port'))
-  const settings = readNodeSettings({ MURMUR_BROKER_PORT: String(brokerPort), ...environment, MURMUR_FLEET: fleet, MURMUR_DATA: data, PORT: String(options.port) })
+  // the practice's own receiver of webhooks listens on the loopback, where they go in no other case
+  const settings = readNodeSettings({ MURMUR_BROKER_PORT: String(brokerPort), MURMUR_WEBHOOK_ALLOW: '127.0.0.0/8', ...environment, MURMUR_FLEET: fleet, MURMUR_DATA: data, PORT: String(options.port) })
   const running = await startNode(settings, jsonLog('info', logFile.print))
   const stop = async (): Promise<void> => {
     await running.stop()

@@ -11,6 +11,7 @@ import { readIfThere } from '../../functions/platform/secret-file.ts'
 import { rolloutContracts, type RolloutView } from '../../protocol/http/rollouts.ts'
 import { releaseId, type ReleaseId } from '../../protocol/ids.ts'
 import type { PracticeSite } from './plan-fleet.ts'
+import type { PracticeFault } from './play-fault.ts'
 
 /** Two releases, and the file on a node that makes the health check of the second one refuse it. */
 export type Scenario = { first: ReleaseFile; second: ReleaseFile; markerPath: string }
@@ -24,12 +25,14 @@ const pollMs = 500
  * Publishes the first release and takes the fleet to it, then the second. What an earlier start has done already is not
  * done again, and what it began goes on.
  */
-export async function playScenario(parts: { client: Client; io: Pick<Io, 'out' | 'terminal' | 'nowMs' | 'sleep'>; key: OwnKey; sites: readonly PracticeSite[]; scenario: Scenario; tell: Telling }): Promise<Played> {
-  const { scenario } = parts
-  return { first: await bringRelease(parts, scenario.first), second: await bringRelease(parts, scenario.second) }
+export async function playScenario(parts: Parts & { scenario: Scenario; fault: PracticeFault | null }): Promise<Played> {
+  const { scenario, fault } = parts
+  return { first: await bringRelease(parts, scenario.first, null), second: await bringRelease(parts, scenario.second, fault) }
 }
 
-async function bringRelease({ client, io, key, sites, tell }: Parameters<typeof playScenario>[0], file: ReleaseFile): Promise<RolloutView> {
+type Parts = { client: Client; io: Pick<Io, 'out' | 'terminal' | 'nowMs' | 'sleep'>; key: OwnKey; sites: readonly PracticeSite[]; tell: Telling }
+
+async function bringRelease({ client, io, key, sites, tell }: Parts, file: ReleaseFile, fault: PracticeFault | null): Promise<RolloutView> {
   const release = idOf(file)
   const name = `practice ${release}`
   let rollout = (await listAll((page) => client.call(rolloutContracts.listRollouts, { query: page }))).find((other) => other.name === name)
@@ -38,22 +41,36 @@ async function bringRelease({ client, io, key, sites, tell }: Parameters<typeof 
     tell.publishing(release)
     await publishRelease({ client, file, key })
     tell.published(release)
-    rollout = await client.call(rolloutContracts.createRollout, { body: { name, target: { release }, selector: { all: true }, policy: policyFor(sites) } })
+    rollout = await client.call(rolloutContracts.createRollout, { body: { name, target: { release }, selector: { all: true }, policy: policyFor(sites, fault === null ? '2s' : '20s') } })
   }
   tell.rollout(rollout, isNew)
-  if (judgeEnd(rollout, false) === null) await watchRollout(client, io, rollout.id, { stay: false, pollMs })
+  if (fault !== null && rollout.state !== 'completed') await watchWithFault(client, io, rollout, fault)
+  else if (judgeEnd(rollout, false) === null) await watchRollout(client, io, rollout.id, { stay: false, pollMs })
   const ended = await client.call(rolloutContracts.getRollout, { params: { rollout: rollout.id } })
   tell.ended(ended)
   return ended
 }
 
+/** Watches until the fault has stopped the rollout, has it mended, and watches on. */
+async function watchWithFault(client: Client, io: Parts['io'], rollout: RolloutView, fault: PracticeFault): Promise<void> {
+  const over = new AbortController()
+  const filling = fault.fill(rollout.id, over.signal)
+  await watchRollout(client, io, rollout.id, { stay: false, pollMs })
+  over.abort()
+  await filling
+  const { pauses } = await client.call(rolloutContracts.getRollout, { params: { rollout: rollout.id } })
+  if (!pauses.some(({ reason }) => reason === 'alarm')) return
+  await fault.mend(rollout.id)
+  await watchRollout(client, io, rollout.id, { stay: false, pollMs })
+}
+
 export const idOf = ({ source }: ReleaseFile): ReleaseId => releaseId(source.name, source.version)
 
-/** A canary that has to stay well for a moment, then those that like to be early, then all others; never more than half of a region at once. */
-function policyFor(sites: readonly PracticeSite[]) {
+/** A canary that has to stay well for a while, then those that like to be early, then all others; never more than half of a region at once. */
+function policyFor(sites: readonly PracticeSite[], soak: string) {
   const wave = (tier: string, settings: object) => (sites.some(({ labels }) => labels['tier'] === tier) ? [{ name: tier, size: 'rest' as const, selector: { matchLabels: { tier } }, ...settings }] : [])
   return {
-    waves: [...wave('canary', { barrier: true, successThreshold: 1, soak: '2s' }), ...wave('early', { barrier: true, successThreshold: 1 }), ...wave('broad', {})],
+    waves: [...wave('canary', { barrier: true, successThreshold: 1, soak }), ...wave('early', { barrier: true, successThreshold: 1 }), ...wave('broad', {})],
     maxParallel: '34%' as const,
     groupBy: { label: 'region', maxParallel: '50%' as const },
     // one site is prepared to refuse the second release; a second refusal would be news

@@ -11,10 +11,13 @@ import { startFleet } from './fleet.ts'
 import { lockData } from './lock-data.ts'
 import { readOptions, startHelp, UsageError, type StartOptions } from './options.ts'
 import { planFleet, type PracticeSite } from './plan-fleet.ts'
+import { openFault } from './play-fault.ts'
+import { prepareMonitoring, subscribeReceiver } from './prepare-monitoring.ts'
 import { openRefusal, playScenario, type Played, type Scenario } from './scenario.ts'
 import { verifyFleet } from './verify-fleet.ts'
 import { createView } from './view.ts'
 import { watchOffline } from './watch-offline.ts'
+import { startWebhookReceiver } from './webhook-receiver.ts'
 
 const examples = join(import.meta.dirname, '..', '..', 'examples')
 
@@ -35,12 +38,17 @@ async function readScenario(): Promise<Scenario> {
 async function practise(options: StartOptions, controller: PracticeController, io: Io, view: View, undo: Undo): Promise<{ sites: PracticeSite[]; refusing: PracticeSite | null; scenario: Scenario; played: Played; faults: string[] }> {
   const sites = planFleet({ ...options, directory: join(options.data, 'fleet') })
   const scenario = await readScenario()
+  await prepareMonitoring(controller.client)
+  const receiver = await startWebhookReceiver(view.webhook)
+  undo.push(receiver.stop)
+  await subscribeReceiver(controller.client, receiver)
+  const fault = await openFault(controller.client, options.data, sites, view.fault())
   const refusing = await openRefusal(options.data, sites, scenario)
   const fleet = await startFleet(controller, sites, { logPath: join(options.data, 'agents.log'), onReady: view.agents })
   undo.push(fleet.stop)
   const offline = await watchOffline(offlineDirectory(options), fleet)
   undo.push(offline.stop)
-  const played = await playScenario({ client: controller.client, io, key: controller.keys.publisher, sites, scenario, tell: view.telling() })
+  const played = await playScenario({ client: controller.client, io, key: controller.keys.publisher, sites, scenario, fault, tell: view.telling() })
   const faults = await verifyFleet(controller.client, sites, scenario)
   view.verified(faults, sites.length)
   return { sites, refusing, scenario, played, faults }
@@ -92,7 +100,7 @@ async function main(): Promise<void> {
 
 /** Only what an earlier start has made is removed, and nothing while one is at work there. */
 async function forget(data: string): Promise<void> {
-  const made = ['admin-token', 'agents.log', 'broker-port', 'cli.json', 'controller.db', 'controller.db-shm', 'controller.db-wal', 'controller.log', 'fleet', 'keys', 'objects', 'offline', 'refusing-site', 'trust.json']
+  const made = ['admin-token', 'agents.log', 'broker-port', 'cli.json', 'controller.db', 'controller.db-shm', 'controller.db-wal', 'controller.log', 'fault-played', 'fleet', 'keys', 'objects', 'offline', 'refusing-site', 'trust.json']
   for (const name of made) await rm(join(data, name), { recursive: true, force: true })
 }
 

@@ -1,10 +1,13 @@
 import { relative } from 'node:path'
 import type { Io } from '../../cli/io.ts'
+import { plain } from '../../cli/output/words.ts'
 import { countsText, targetText } from '../../cli/watch/render.ts'
 import type { PracticeController } from './controller.ts'
 import type { StartOptions } from './options.ts'
 import type { PracticeSite } from './plan-fleet.ts'
+import type { FaultTelling } from './play-fault.ts'
 import { markerOf, type Played, type Scenario, type Telling } from './scenario.ts'
+import type { ReceivedWebhook } from './webhook-receiver.ts'
 
 type Printer = Pick<Io, 'out' | 'terminal'>
 
@@ -31,6 +34,21 @@ export function createView(io: Printer) {
         published: (release) => line(`${release} is available.`),
         rollout: (view, isNew) => line(`${isNew ? 'Rollout' : 'Rollout of an earlier start:'} ${view.id}, all sites to ${targetText(view.target)}`),
         ended: (view) => line(`It is ${view.state}: ${countsText(view.counts)}`),
+      }
+    },
+    webhook({ type, subject, data }: ReceivedWebhook): void {
+      const said = typeof data['text'] === 'string' ? data['text'] : String(data['why'] ?? '')
+      line(`  webhook   ${plain(`${type} ${subject}: ${said}`)}  (its signature is right)`)
+    },
+    fault(): FaultTelling {
+      return {
+        filled: (site, path) => line(`  fault     the spool of ${site} is filling up: ${shortPath(path)}`),
+        stopped: (rollout, alarm) => {
+          for (const { reason, detail } of rollout.pauses) line(`The rollout has stopped by itself (${reason}): ${plain(detail)}`)
+          if (alarm?.catalogue != null) line(`  ${alarm.alarmId} ${alarm.catalogue.name}: ${alarm.catalogue.repair}`)
+        },
+        freed: (path) => line(`  mended    ${shortPath(path)} is gone; the alarm clears with the next samples`),
+        resumed: () => line('The alarm has cleared, and the rollout goes on.'),
       }
     },
     verified(faults: readonly string[], sites: number): void {
@@ -62,6 +80,8 @@ function practiceSteps({ sites, refusing, scenario, played }: { sites: readonly 
         ] satisfies [string, string][])),
     ['the waves of the rollout', `${reach}npx murmur rollout show ${played.second.id}`],
     ['take every site back to what it ran before', `${reach}npx murmur rollout rollback ${played.second.id} --wait`],
+    ['what is wrong anywhere, and what has been', `${reach}npx murmur alarm list; ${reach}npx murmur alarm history`],
+    ['how full a site is', `${reach}npx murmur usage ${some}`],
     ['stop the agent of a site, and let it come back later', `touch ${shortPath(offlineDirectory)}/${some}; sleep 5; rm ${shortPath(offlineDirectory)}/${some}`],
   ]
 }

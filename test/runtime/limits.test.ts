@@ -113,7 +113,8 @@ describe('1,000 sites and one Worker, against the limits of the platform', () =>
   test('as many rollouts as fall due in one tick start in it, within 1,000 subrequests', async () => {
     const later = new Date(Date.now() + 3_600_000).toISOString()
     const create = (group: string) => rig.worker.client.call(contracts.createRollout, { body: { name: `group ${group}`, target: { release: releases[2]!.id }, selector: { matchLabels: { group } }, policy: { startAt: later } } })
-    for (let g = 0; g < groups; g += 8) await Promise.all(Array.from({ length: 8 }, (_, i) => create(`g${g + i}`)))
+    // one after the other: sqld 0.24.1 now and then spins for ever when several connections begin to write at once
+    for (let g = 0; g < groups; g++) await create(`g${g}`)
     await rig.db.write([{ sql: "UPDATE rollout SET start_at_ms = 1, wake_ms = 1 WHERE state = 'scheduled'", args: [] }])
     await tick(`tick with ${groups} rollouts due`, subrequestsMax.paid)
     for (let more = 0; more < 4; more++) await tick('tick after it', subrequestsMax.paid)
