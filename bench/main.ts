@@ -3,7 +3,10 @@ import { availableParallelism, cpus } from 'node:os'
 import { parseArgs } from 'node:util'
 import { agentMemory } from './agent-memory.ts'
 import { fanOut } from './fan-out.ts'
+import { alarmQueries } from './alarm-queries.ts'
 import { coldStart } from './cold-start.ts'
+import { day } from './day.ts'
+import { faultWebhook } from './fault-webhook.ts'
 import type { Figure } from './figure.ts'
 import { ingest } from './ingest.ts'
 import { makespan } from './makespan.ts'
@@ -13,7 +16,7 @@ import { workerPublish } from './worker-publish.ts'
 
 /** `npm run bench -- [name…] [--quick] [--json FILE]`: each benchmark against its floor, side by side in one run. */
 
-const benches = [ingest, fanOut, makespan, agentMemory, coldStart, tick, workerPublish]
+const benches = [ingest, fanOut, makespan, agentMemory, coldStart, tick, workerPublish, faultWebhook, alarmQueries, day]
 
 const usage = `usage: npm run bench -- [name…] [--quick] [--json FILE]\n${benches.map((bench) => `  ${bench.name.padEnd(14)}${bench.about}`).join('\n')}`
 

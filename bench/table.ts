@@ -5,7 +5,8 @@ const show = ({ median, min, max }: Spread): string => `${round(median)} (${roun
 
 function aimOf(figure: Figure): string {
   if (figure.aim === null) return ''
-  const text = 'atMost' in figure.aim ? `≤ ${figure.aim.atMost}` : `≥ ${figure.aim.atLeast}`
+  const { aim } = figure
+  const text = 'oursAtMost' in aim ? `≤ ${aim.oursAtMost} ${figure.unit}` : 'atMost' in aim ? `≤ ${aim.atMost}` : `≥ ${aim.atLeast}`
   return `${text} ${meetsAim(figure) === true ? 'met' : 'missed'}`
 }
 

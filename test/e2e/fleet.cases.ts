@@ -10,6 +10,7 @@ import type { RolloutPolicy } from '../../protocol/policy.ts'
 import { outcomes } from '../../protocol/states.ts'
 import { needs } from '../support/needs.ts'
 import { Program, until } from '../support/program.ts'
+import { runAlarmCases } from './alarm.cases.ts'
 import type { HostName } from './hosts/host.ts'
 import { startRealFleet, type RealFleet } from './real-processes.ts'
 
@@ -27,7 +28,7 @@ export function runFleetCases(host: HostName): void {
   describe(`a fleet of real agents at a real mosquitto, its controller on ${host}`, () => {
     let fleet: RealFleet
     beforeAll(async () => {
-      fleet = await startRealFleet(sites, { host })
+      fleet = await startRealFleet(sites, { host, settings: { MURMUR_WEBHOOK_ALLOW: '127.0.0.0/8' } })
     }, 180_000)
     afterAll(() => fleet?.stop(), 60_000)
 
@@ -170,6 +171,9 @@ export function runFleetCases(host: HostName): void {
       const { summary, rollouts } = await fleet.client.call(contracts.explainSite, { params: { site: 'east' as SiteId } })
       expect([summary, rollouts]).toEqual([expect.stringContaining('No rollout wants to change it now'), []])
     }, 120_000)
+
+    const canaryThenRest = [{ name: 'canary', size: 1, barrier: true, successThreshold: 1, soak: 30_000 }, { name: 'rest', size: 'rest' as const }]
+    runAlarmCases(test, { fleet: () => fleet, publish: (version) => publish(version, version), rollOut: (version) => rollOut(version, { waves: canaryThenRest as never }) })
 
     test('faults: kill -9 of an agent, of the controller and of the broker in the middle of a rollout delay it and no more (F21, F43, F50)', async () => {
       await publish('7.0.0', 'seven', 'sleep 1')
