@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
 import { z } from 'zod'
 import { FleetId } from '../../protocol/ids.ts'
-import { awsIotSettings, httpUrl, linkFaults, s3Settings, setting } from './link-settings.ts'
+import { awsIotSettings, httpUrl, linkFaults, s3Settings, setting, webhookSettings } from './link-settings.ts'
 import { parseEnvironment, type Environment } from './parse-environment.ts'
 
 const port = z.string().regex(/^\d{1,5}$/, 'must be a port number').transform(Number).refine((value) => value <= 65_535, 'must be at most 65535')
@@ -26,6 +26,7 @@ export const nodeSettings = {
   MURMUR_BROKER_REGISTRAR: setting('Who tells that broker which sites may connect: `mosquitto` for its dynamic-security plugin, told by this controller; `none` where somebody else does. Default `none`.', z.enum(['none', 'mosquitto'], { error: 'must be none or mosquitto' }).default('none')),
   ...awsIotSettings,
   ...s3Settings,
+  ...webhookSettings,
   MURMUR_LOG: setting('Lowest level that is logged: `debug`, `info`, `warn` or `error`. Default `info`.', z.enum(['debug', 'info', 'warn', 'error'], { error: 'must be debug, info, warn or error' }).default('info')),
 } as const
 

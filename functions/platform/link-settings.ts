@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { parseAllowed } from '../webhook/judge-address.ts'
 import type { Setting } from './parse-environment.ts'
 
 /** One setting, with its type kept. */
@@ -24,6 +25,19 @@ export const awsIotSettings = {
   MURMUR_AWS_ACCESS_KEY_ID: setting('Key of a user whose policy is the one that `murmur infra aws --print-policy` prints.', text.optional()),
   MURMUR_AWS_SECRET_ACCESS_KEY: setting('Secret. The other half of that key.', text.optional()),
   MURMUR_AWS_CONTROL_ENDPOINT: setting("AWS IoT's control plane. Default: the region's own.", httpUrl.optional()),
+} as const
+
+/** Where webhooks may go besides public addresses. */
+export const webhookSettings = {
+  MURMUR_WEBHOOK_ALLOW: setting(
+    'Networks and hosts that webhooks may be sent to although they are private, with commas between them, such as `10.20.0.0/16, hooks.example.internal`; there also by plain http and to any port. Default: none.',
+    z.string().default('').transform((list, check) => {
+      const parsed = parseAllowed(list)
+      if (parsed.ok) return parsed.value
+      check.addIssue({ code: 'custom', message: parsed.refusal })
+      return z.NEVER
+    }),
+  ),
 } as const
 
 type Values = Readonly<Record<string, unknown>>

@@ -12,6 +12,7 @@ import { createAwsBroker } from '../adapters/aws/aws-broker.ts'
 import type { AwsIotOptions } from '../adapters/aws/options.ts'
 import { createRollCall } from '../adapters/aws/roll-call.ts'
 import { createEmbeddedBroker } from '../adapters/node/embedded-broker.ts'
+import { createNodeHttpSender } from '../adapters/node/http-sender.ts'
 import { nodeCrypto } from '../adapters/node/node-crypto.ts'
 import { sortableIds } from '../adapters/node/sortable-ids.ts'
 import { systemClock } from '../adapters/node/system-clock.ts'
@@ -47,7 +48,8 @@ export async function openNodePlatform(settings: NodeSettings, config: Config, l
   const { store, route } = openNodeObjectStore(settings, signing)
   const brokerSide = await openBroker(settings, keys, db, log)
   const work = createWorkTracker(log)
-  const deps: Deps = { db, store, broker: brokerSide.broker, clock: systemClock, ids: sortableIds, keys, crypto: nodeCrypto, log, config, background: work.background }
+  const http = createNodeHttpSender({ allowed: settings.MURMUR_WEBHOOK_ALLOW })
+  const deps: Deps = { db, store, broker: brokerSide.broker, http, clock: systemClock, ids: sortableIds, keys, crypto: nodeCrypto, log, config, background: work.background }
   const app = createApp(deps)
   if (route !== null) app.route('/', route)
   app.get('/', async (c) => c.html(await readFile(join(import.meta.dirname, '../../console/index.html'), 'utf8')))

@@ -7,7 +7,7 @@ export type Environment = Readonly<Record<string, string | undefined>>
 type Parsed<T extends Settings> = { [K in keyof T]: T[K] extends Setting<infer S> ? z.output<S> : never }
 
 /** Names with our prefix that the command, npm start or the tests read: they may be set beside ours. */
-const elsewhere = new Set(['MURMUR_URL', 'MURMUR_TOKEN', 'MURMUR_ROOT_FINGERPRINT', 'MURMUR_PUBLISHER_KEY', 'MURMUR_DEBUG', 'MURMUR_REQUIRE_ALL', 'MURMUR_LEFT_OUT', 'MURMUR_WITHOUT_HISTORY'])
+const elsewhere = new Set(['MURMUR_URL', 'MURMUR_TOKEN', 'MURMUR_ROOT_FINGERPRINT', 'MURMUR_PUBLISHER_KEY', 'MURMUR_DEBUG', 'MURMUR_REQUIRE_ALL', 'MURMUR_LEFT_OUT', 'MURMUR_WITHOUT_HISTORY', 'MURMUR_WITHOUT_NAMESPACES'])
 
 /** A wrong environment, with everything that is wrong with it. */
 export class EnvironmentError extends Error {

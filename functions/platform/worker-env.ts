@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { FleetId } from '../../protocol/ids.ts'
 import type { R2Bucket } from '../adapters/cloudflare/r2-object-store.ts'
-import { awsIotSettings, linkFaults, s3Settings, setting, togetherFaults } from './link-settings.ts'
+import { awsIotSettings, linkFaults, s3Settings, setting, togetherFaults, webhookSettings } from './link-settings.ts'
 import { parseEnvironment } from './parse-environment.ts'
 
 /** The 16 bytes before the 32 of every Ed25519 key in PKCS #8, and those. */
@@ -21,6 +21,8 @@ export const workerSettings = {
   MURMUR_BROKER_REGISTRAR: setting('Who tells that broker which sites may connect: `mosquitto` for its dynamic-security plugin, told by this controller; `none` where somebody else does. Default `none`.', z.enum(['none', 'mosquitto'], { error: 'must be none or mosquitto' }).default('none')),
   ...awsIotSettings,
   ...s3Settings,
+  ...webhookSettings,
+  MURMUR_WEBHOOK_RESOLVER: setting('Who says which addresses the host of a webhook has: DNS over HTTPS that answers in JSON. Default `https://cloudflare-dns.com/dns-query`.', z.url({ protocol: /^https?$/, error: 'must be an http or https URL' }).default('https://cloudflare-dns.com/dns-query')),
   MURMUR_FLEET_KEY: setting('Secret. The fleet key: base64 of the PKCS #8 DER of an Ed25519 key.', fleetKey),
   MURMUR_INGEST_SECRET: setting('Secret. Base64 of at least 32 bytes of chance.', secret),
   MURMUR_FIRST_ADMIN_HASH: setting('SHA-256, in hexadecimal, of the token that becomes the first admin of a controller without one.', z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 hexadecimal digits').optional()),

@@ -4,6 +4,7 @@ import { openDatabase } from '../../db/client.ts'
 import { fromBase64 } from '../../protocol/bytes.ts'
 import { webCrypto } from '../../protocol/crypto.ts'
 import { keyIdOf, type SigningKey } from '../../protocol/envelope.ts'
+import { createFetchHttpSender } from '../adapters/cloudflare/http-sender.ts'
 import { jsonLog } from '../adapters/node/json-log.ts'
 import { sortableIds } from '../adapters/node/sortable-ids.ts'
 import { systemClock } from '../adapters/node/system-clock.ts'
@@ -34,6 +35,7 @@ export async function openWorkerPlatform(bindings: WorkerBindings): Promise<Work
   const broker = openWorkerBroker(settings, ingestSecret, log)
   const deps: Deps = {
     db: await openDatabase(settings.MURMUR_DATABASE_URL, settings.MURMUR_DATABASE_TOKEN, Number.POSITIVE_INFINITY), store, broker, clock: systemClock, ids: sortableIds, crypto: webCrypto, log,
+    http: createFetchHttpSender({ allowed: settings.MURMUR_WEBHOOK_ALLOW, resolverUrl: settings.MURMUR_WEBHOOK_RESOLVER }),
     keys: { fleetKey: () => fleetKey, ingestSecret: () => ingestSecret },
     config: { fleet: settings.MURMUR_FLEET, publicUrl: settings.MURMUR_PUBLIC_URL, version: packageJson.version, host: 'worker' },
     background: (work) => invocation.getStore()?.waitUntil(work),
@@ -60,7 +62,5 @@ const cronMs = 60_000
 
 async function importKey(base64: string): Promise<SigningKey> {
   const privateKey = fromBase64(base64)
-  const key = await crypto.subtle.importKey('pkcs8', privateKey, 'Ed25519', true, ['sign'])
-  const { x } = (await crypto.subtle.exportKey('jwk', key)) as { x: string }
-  return { privateKey, keyid: await keyIdOf(webCrypto, fromBase64(x.replaceAll('-', '+').replaceAll('_', '/').padEnd(44, '='))) }
+  return { privateKey, keyid: await keyIdOf(webCrypto, await webCrypto.publicKeyOf(privateKey)) }
 }

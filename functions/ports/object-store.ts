@@ -1,6 +1,8 @@
 /** How a client may send or fetch one object itself, without a byte passing through a function. */
 export type SignedRequest = { method: 'GET' | 'PUT'; url: string; headers: Record<string, string>; expiresAtMs: number }
 export type ObjectFacts = { size: number }
+/** Bytes `offset` to `offset + length`. */
+export type ByteRange = { offset: number; length: number }
 
 /**
  * Where bytes rest. Keys are those of `storeKeys`; an object once put never changes under its key.
@@ -8,8 +10,11 @@ export type ObjectFacts = { size: number }
  */
 export interface ObjectStore {
   head(key: string): Promise<ObjectFacts | null>
-  /** The object, or the part of it that `range` names, or null where there is none; refuses what is over `bytesMax` with a FleetError. */
-  get(key: string, bytesMax: number, range?: { offset: number; length: number }): Promise<Uint8Array | null>
+  /**
+   * The object, or as much of `range` (of at least one byte) as lies inside it, or null where there is none. Refuses what is over `bytesMax`
+   * with a FleetError; with a range that is its length, whatever the object's is.
+   */
+  get(key: string, bytesMax: number, range?: ByteRange): Promise<Uint8Array | null>
   put(key: string, bytes: Uint8Array, sha256: string): Promise<void>
   remove(keys: readonly string[]): Promise<void>
   signGet(key: string, lifeMs: number): Promise<SignedRequest>

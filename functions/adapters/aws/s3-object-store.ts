@@ -1,7 +1,7 @@
 import { fromHex, toBase64, toHex, utf8 } from '../../../protocol/bytes.ts'
 import type { Crypto } from '../../../protocol/crypto.ts'
 import { FleetError } from '../../../protocol/errors.ts'
-import type { ObjectStore, PartUploads, UnfinishedUploads } from '../../ports/object-store.ts'
+import type { ByteRange, ObjectStore, PartUploads, UnfinishedUploads } from '../../ports/object-store.ts'
 import { digestMismatch, tooLarge } from '../object-fault.ts'
 import { checkObjectKey } from '../object-key.ts'
 import { createS3Client, errorCodeOf, refusedBy, xmlOf, type S3Answer, type S3Client, type S3Options, type S3Request } from './s3-client.ts'
@@ -34,7 +34,8 @@ export function createS3ObjectStore(options: S3Options & { crypto: Crypto; partB
   }
   return {
     head,
-    get: async (key, bytesMax) => {
+    get: async (key, bytesMax, range) => {
+      if (range !== undefined) return getPart(client, checkObjectKey(key), bytesMax, range)
       const facts = await head(key)
       if (facts === null) return null
       if (facts.size > bytesMax) throw tooLarge(key, facts.size, bytesMax)
@@ -58,6 +59,15 @@ export function createS3ObjectStore(options: S3Options & { crypto: Crypto; partB
 
 /** The digest twice: as the payload that the signature covers, and as the checksum that the store computes and keeps. */
 const checksumHeaders = (sha256: string): Record<string, string> => ({ 'x-amz-content-sha256': sha256, 'x-amz-checksum-sha256': toBase64(fromHex(sha256)) })
+
+async function getPart(client: S3Client, key: string, bytesMax: number, { offset, length }: ByteRange): Promise<Uint8Array | null> {
+  if (length > bytesMax) throw tooLarge(key, length, bytesMax)
+  const answer = await sendFor(client, { method: 'GET', key, headers: { range: `bytes=${offset}-${offset + length - 1}` }, callMs: transferMs }, [200, 206, 404, 416])
+  if (answer.status === 404) return null
+  if (answer.status === 416) return new Uint8Array(0)
+  // what lies between may leave the range out
+  return answer.status === 206 ? answer.bytes : answer.bytes.subarray(offset, offset + length)
+}
 
 /** The answer, if it has one of these statuses. */
 async function sendFor(client: S3Client, request: S3Request, statuses: readonly number[]): Promise<S3Answer> {

@@ -21,11 +21,12 @@ export function createMemoryObjectStore(options: { crypto: Crypto; signer: Pick<
       const bytes = objects.get(checkObjectKey(key))
       return bytes === undefined ? null : { size: bytes.length }
     },
-    get: async (key, bytesMax) => {
+    get: async (key, bytesMax, range) => {
       const bytes = objects.get(checkObjectKey(key))
       if (bytes === undefined) return null
-      if (bytes.length > bytesMax) throw tooLarge(key, bytes.length, bytesMax)
-      return bytes.slice()
+      const length = range?.length ?? bytes.length
+      if (length > bytesMax) throw tooLarge(key, length, bytesMax)
+      return range === undefined ? bytes.slice() : bytes.slice(range.offset, range.offset + length)
     },
     remove: async (keys) => {
       for (const key of keys) objects.delete(checkObjectKey(key))

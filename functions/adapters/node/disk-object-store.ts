@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path'
 import { Readable } from 'node:stream'
 import type { StreamedObjects } from '../../http/object-route.ts'
 import type { ObjectUpload } from '../../http/sign-object-url.ts'
-import type { ObjectStore, UnfinishedUploads } from '../../ports/object-store.ts'
+import type { ByteRange, ObjectStore, UnfinishedUploads } from '../../ports/object-store.ts'
 import { digestMismatch, tooLarge, tooLong, wrongOffset } from '../object-fault.ts'
 import { checkObjectKey } from '../object-key.ts'
 
@@ -83,11 +83,12 @@ export function createDiskObjectStore(options: { root: string; signer: Pick<Obje
       const size = await sizeOf(placeOf(key))
       return size === null ? null : { size }
     },
-    get: async (key, bytesMax) => {
+    get: async (key, bytesMax, range) => {
       const size = await sizeOf(placeOf(key))
       if (size === null) return null
-      if (size > bytesMax) throw tooLarge(key, size, bytesMax)
-      return new Uint8Array(await readFile(placeOf(key)))
+      const length = range?.length ?? size
+      if (length > bytesMax) throw tooLarge(key, length, bytesMax)
+      return range === undefined ? new Uint8Array(await readFile(placeOf(key))) : readPart(placeOf(key), range)
     },
     remove: async (keys) => {
       for (const place of keys.map(placeOf)) await rm(place, { force: true })
@@ -159,6 +160,18 @@ async function publish(arriving: string, place: string): Promise<void> {
   await rename(arriving, place)
   await syncDirectory(directory)
   if (made !== undefined) for (let child = directory; child.length >= made.length; child = dirname(child)) await syncDirectory(dirname(child))
+}
+
+async function readPart(path: string, { offset, length }: ByteRange): Promise<Uint8Array> {
+  const handle = await open(path)
+  try {
+    const bytes = new Uint8Array(length)
+    let filled = 0
+    for (let read = -1; filled < length && read !== 0; filled += read) read = (await handle.read(bytes, filled, length - filled, offset + filled)).bytesRead
+    return bytes.subarray(0, filled)
+  } finally {
+    await handle.close()
+  }
 }
 
 async function syncDirectory(directory: string): Promise<void> {

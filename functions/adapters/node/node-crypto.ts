@@ -1,7 +1,9 @@
-import { createHash, createHmac, createPrivateKey, createPublicKey, createSecretKey, generateKeyPairSync, hkdfSync, sign, verify, type KeyObject } from 'node:crypto'
+import { createCipheriv, createDecipheriv, createHash, createHmac, createPrivateKey, createPublicKey, createSecretKey, generateKeyPairSync, hkdfSync, sign, verify, type KeyObject } from 'node:crypto'
 import type { Crypto } from '../../../protocol/crypto.ts'
 
 const rawPublicKeyBytes = 32
+const sealTagBytes = 16
+const cipher = 'aes-256-gcm'
 // SubjectPublicKeyInfo of Ed25519 up to the raw key (RFC 8410 §4)
 const publicKeyHead = Buffer.from('302a300506032b6570032100', 'hex')
 
@@ -37,5 +39,22 @@ export const nodeCrypto: Crypto = {
     const pair = generateKeyPairSync('ed25519')
     const spki = pair.publicKey.export({ format: 'der', type: 'spki' })
     return { publicKey: new Uint8Array(spki.subarray(publicKeyHead.length)), privateKey: new Uint8Array(pair.privateKey.export({ format: 'der', type: 'pkcs8' })) }
+  },
+  publicKeyOf(privateKey) {
+    const spki = createPublicKey(privateKeyOf(privateKey)).export({ format: 'der', type: 'spki' })
+    return new Uint8Array(spki.subarray(publicKeyHead.length))
+  },
+  seal(key, nonce, plain) {
+    const sealing = createCipheriv(cipher, key, nonce)
+    return new Uint8Array(Buffer.concat([sealing.update(plain), sealing.final(), sealing.getAuthTag()]))
+  },
+  unseal(key, nonce, sealed) {
+    try {
+      const opening = createDecipheriv(cipher, key, nonce, { authTagLength: sealTagBytes })
+      opening.setAuthTag(sealed.subarray(-sealTagBytes))
+      return new Uint8Array(Buffer.concat([opening.update(sealed.subarray(0, -sealTagBytes)), opening.final()]))
+    } catch {
+      return null
+    }
   },
 }

@@ -1,0 +1,35 @@
+/** A message that waits, as far as its turn depends on it. */
+export type QueuedMessage = { seq: number; orderKeys: readonly number[]; dueMs: number; leasedUntilMs: number }
+/** An endpoint, as far as it says how much may be sent to it. */
+export type Pace = { failures: number; holdUntilMs: number; pacedUntilMs: number; perSecond: number }
+/** What to send now, and up to when that uses up the endpoint's rate. `waitMs`: only the rate keeps more from going; after so long it does not. */
+export type Next = { take: QueuedMessage[]; pacedUntilMs: number; waitMs: number | null }
+
+/** Failed rounds in a row after which an endpoint counts as failing: it is asked with one message at a time. */
+export const failingRounds = 3
+/** Messages under way to one endpoint at the same time. */
+const inFlightMax = 5
+
+/**
+ * Whose turn it is: `queue` has the oldest messages that wait, in their order. A message goes when it is due, nobody else has it, and no earlier one with an order key of
+ * its own waits. The rate is an average: after a pause as many go at once as one second allows, or one.
+ */
+export function decideNext(queue: readonly QueuedMessage[], pace: Pace, nowMs: number): Next {
+  const ready: QueuedMessage[] = []
+  const ahead = new Set<number>()
+  for (const message of queue) {
+    const free = !message.orderKeys.some((key) => ahead.has(key))
+    for (const key of message.orderKeys) ahead.add(key)
+    if (free && message.dueMs <= nowMs && message.leasedUntilMs <= nowMs) ready.push(message)
+  }
+  const stepMs = 1000 / pace.perSecond
+  const fromMs = Math.max(pace.pacedUntilMs, nowMs)
+  const inFlight = queue.filter(({ leasedUntilMs }) => leasedUntilMs > nowMs).length
+  const room = pace.holdUntilMs > nowMs ? 0 : Math.min(ready.length, (pace.failures >= failingRounds ? 1 : inFlightMax) - inFlight)
+  const allowed = Math.floor((nowMs + Math.max(1000, stepMs) - fromMs) / stepMs)
+  const take = ready.slice(0, Math.max(0, Math.min(room, allowed)))
+  return {
+    take, pacedUntilMs: Math.ceil(fromMs + take.length * stepMs),
+    waitMs: room > 0 && take.length === 0 ? Math.ceil(fromMs + stepMs - nowMs - Math.max(1000, stepMs)) : null,
+  }
+}

@@ -1,0 +1,43 @@
+import type { Ctx } from '../context.ts'
+import { describeError } from '../http/describe-error.ts'
+import { deliverMessages } from './deliver.ts'
+import { enqueueEvents } from './enqueue.ts'
+import { readEndpoints, type Endpoint } from './read-endpoints.ts'
+import { takeTurn } from './take-turn.ts'
+import { watchEndpoints } from './watch-endpoints.ts'
+
+/** Steps through the logs in one run: 10,000 entries. */
+const stepsMax = 20
+
+/**
+ * Tells subscribers what happened: what is new in the logs becomes messages, and what is due is sent, to each endpoint by itself and in the background, so that
+ * none waits for another. Run by a schedule and whenever something may have happened; two at once tell nobody twice (F48). With no webhook it reads nothing, with nothing new
+ * three rows for each.
+ */
+export async function runWebhooks(ctx: Ctx): Promise<void> {
+  await takeTurn(ctx, 'webhooks', async () => {
+    const now = { ...ctx, nowMs: ctx.clock.nowMs() }
+    const endpoints = await enqueueAll(now)
+    await watchEndpoints(now, endpoints)
+    // those that answer go first: on Workers only so many requests are under way at a time
+    const ready = endpoints.filter(({ row, waits }) => waits && row.state === 'enabled' && row.holdUntilMs <= now.nowMs).sort((a, b) => a.row.failures - b.row.failures)
+    for (const { row } of ready) background(ctx, takeTurn(ctx, row.id, () => deliverMessages(ctx, row.id)))
+  })
+}
+
+/** At once and in the background, by the controller: after a request or a report that may have made something happen. */
+export const wakeWebhooks = (ctx: Ctx): void => background(ctx, runWebhooks({ ...ctx, actor: { name: 'controller', role: 'controller' } }))
+
+const background = (ctx: Ctx, work: Promise<void>): void =>
+  ctx.background(work.catch((error: unknown) => ctx.log.write('warn', 'webhook.run-failed', { requestId: ctx.requestId, cause: describeError(error) })))
+
+const isBehind = ({ row, ends }: Endpoint): boolean => row.state === 'enabled' && (row.alarmSeq < ends.alarmSeq || row.auditSeq < ends.auditSeq)
+
+async function enqueueAll(ctx: Ctx): Promise<Endpoint[]> {
+  let endpoints = await readEndpoints(ctx)
+  for (let step = 0; step < stepsMax && endpoints.some(isBehind); step++) {
+    await enqueueEvents(ctx, endpoints.filter(isBehind))
+    endpoints = await readEndpoints(ctx)
+  }
+  return endpoints
+}
