@@ -1,5 +1,7 @@
+import { alarmIds } from '../protocol/alarms.ts'
 import { toHex } from '../protocol/bytes.ts'
 import type { Crypto } from '../protocol/crypto.ts'
+import type { Command } from '../protocol/directives.ts'
 import { agentContracts } from '../protocol/http/agent.ts'
 import type { BootId, ConnectionId, ReleaseRef } from '../protocol/ids.ts'
 import { limits } from '../protocol/limits.ts'
@@ -11,20 +13,26 @@ import { createWorker } from './apply/work.ts'
 import type { AgentConfig } from './config.ts'
 import type { Driver } from './driver/contract.ts'
 import { drivers as allDrivers } from './driver/drivers.ts'
-import type { Host } from './host/host.ts'
+import { trySiteCheck } from './health/try-site-check.ts'
+import type { Facts, Host } from './host/host.ts'
 import { privateKeyOf, reportKeyOf, writeIdentity } from './identity.ts'
 import { attemptReport } from './journal/record.ts'
-import { accessTo, createCertificates } from './link/certify.ts'
+import { accessTo, createCertificates, ownCertificates } from './link/certify.ts'
 import { createConnection } from './link/connection.ts'
 import { createController } from './link/controller.ts'
 import { createInbox } from './link/inbox.ts'
 import { clockTrusted, judgeLife, lifeOfGrant, type Identity } from './link/judge.ts'
+import { createProtocolTold } from './link/protocol-told.ts'
 import { createTrustRefresh } from './link/refresh-trust.ts'
 import { reportIn } from './link/report-in.ts'
 import { createTimeFacts } from './link/time-facts.ts'
 import { silentLog, type Log } from './log.ts'
+import { lookAtComponents } from './monitor/look-at-components.ts'
+import { createMonitor } from './monitor/monitor.ts'
+import { openMonitorState } from './monitor/state.ts'
 import { openSite } from './open-site.ts'
 import { createNumbering } from './report/number-reports.ts'
+import { createOutgoing } from './report/outgoing.ts'
 import { sealed } from './report/seal.ts'
 import { helloOf } from './report/snapshot.ts'
 import { openSpool, type SpooledReport } from './report/spool.ts'
@@ -46,9 +54,6 @@ export type AgentStatus = {
   reportsWaiting: number
 }
 
-/** Another agent speaks for this site, or this one is a copy of it. */
-export const duplicateAgentAlarm = '200.002'
-
 /** One site's agent. Nothing is shared between two of them but the code. */
 export interface Agent {
   /** Takes up where the last life ended, then works until `stop`. Throws where it cannot: not enrolled, or its files are damaged. */
@@ -57,6 +62,12 @@ export interface Agent {
   stop(): Promise<void>
   /** Throws before `start` has returned. */
   status(): AgentStatus
+}
+
+/** What is installed, cut to what a report has room for. */
+async function inventoryOf(facts: Facts): Promise<ReportBody> {
+  const entries = Object.entries(await facts.inventory()).slice(0, 200).map(([name, value]) => [name.slice(0, 100).toWellFormed(), value.slice(0, 500).toWellFormed()])
+  return { kind: 'inventory', facts: Object.fromEntries(entries) as Record<string, string> }
 }
 
 export function createAgent(parts: AgentParts): Agent {
@@ -86,20 +97,21 @@ async function startLife({ config, host, crypto, drivers = allDrivers, log = sil
   const time = createTimeFacts(host, held, bootId)
   const spool = await openSpool({ files: host.files, directory: paths.spool, reportsMax: limits.spoolReportsMax, bootId, nowMs: host.clock.nowMs, nextSeq: createNumbering(held, host.clock.nowMs(), log), log })
   const controller = createController(host, crypto, config.controllerUrl, {
-    site: config.site, incarnation: identity.incarnation, privateKey: privateKeyOf(siteIdentity), answered: () => host.installation?.reached('controller'), refused: (reason) => fence(`the controller no longer knows this agent (${reason})`),
+    site: config.site, incarnation: identity.incarnation, privateKey: privateKeyOf(siteIdentity),
+    answered: () => host.installation?.reached('controller'), told: (version) => protocol.told(version), refused: (reason) => fence(`the controller no longer knows this agent (${reason})`),
   })
+  const protocol = createProtocolTold({ host, log, held, ask: () => controller.call(agentContracts.getTrust, {}, life), raised: () => sayHello() })
   const certificates = createCertificates({ host, controller, paths, log, incarnation: identity.incarnation, life })
 
-  const report = async (body: ReportBody): Promise<void> => {
-    await spool.add(body)
-    connection.ring()
-  }
   const seal = (each: Pick<SpooledReport, 'seq' | 'bootId' | 'body'>): Promise<Uint8Array> => sealed(crypto, identity, reportKeyOf(siteIdentity), host.clock.nowMs(), each)
+  const outgoing = createOutgoing({ clock: host.clock, spool, protocol: () => protocol.version, connection: () => connection, seal, life })
+  const { report } = outgoing
 
   async function hello(connectionId: ConnectionId): Promise<void> {
     const trusted = clockTrusted(await time.now())
     time.helloSaid()
-    await report(helloOf({ held: held.current!, journal: journal.current, nodes: worker.nodes, trustVersion: trust.current.version, clockTrusted: trusted, architecture: host.facts.architecture() }, connectionId))
+    const view = { held: held.current!, journal: journal.current, nodes: worker.nodes, trustVersion: trust.current.version, clockTrusted: trusted, architecture: host.facts.architecture() }
+    await report(helloOf({ ...view, ...(await monitor.standing()) }, connectionId))
   }
   const sayHello = async (): Promise<void> => (connection.connectionId === null ? undefined : hello(connection.connectionId))
 
@@ -122,14 +134,24 @@ async function startLife({ config, host, crypto, drivers = allDrivers, log = sil
     fenced = true
     worker.fence()
     log('error', 'fenced', { why: `${why}; this agent is a copy or was replaced, and begins nothing any more` })
-    await report({ kind: 'alarm', alarmId: duplicateAgentAlarm, entity: identity.site, raised: true, severity: 'critical', text: why })
+    await monitor.raise({ alarmId: alarmIds.duplicateIdentity, entity: identity.site, severity: 'critical', text: why })
   }
 
+  async function obey(command: Command): Promise<void> {
+    if (command.body.type === 'monitoring') await report({ kind: 'answer', command: command.id, ...(await monitor.follow(command.body.settings)) })
+    else if (command.body.type === 'live') monitor.show(command.body.everyS, command.body.forS)
+    else await worker.commandCame(command)
+  }
+
+  const releases = createReleases(host.files, crypto, paths.manifests, controller, () => trust.current)
+  const site = { host, drivers, held, journal, releases, nodes: config.nodes, nodesDirectory: paths.nodes, content: createContentStore(host.files, paths) }
+  const monitor = createMonitor({
+    host, crypto, log, report, show: outgoing.show, life, nodes: config.nodes, state: await openMonitorState(host.files, crypto, paths.monitor, log),
+    certificates: () => ownCertificates(siteIdentity.enrolment.broker, certificates), components: (signal) => lookAtComponents(site, signal),
+    check: (check, signal) => trySiteCheck(host, config.commands ?? {}, check, signal),
+  })
   const worker = createWorker({
-    host, crypto, log, config, paths, drivers, held, journal, report, sayHello, life,
-    nodes: config.nodes, nodesDirectory: paths.nodes, stateDirectory: paths.root,
-    content: createContentStore(host.files, paths),
-    releases: createReleases(host.files, crypto, paths.manifests, controller, () => trust.current),
+    ...site, crypto, log, config, paths, report, sayHello, life, stateDirectory: paths.root,
     downloader: createDownloader(host, controller, paths.partial),
     grantGood: async (record) => judgeLife(lifeOfGrant(record.grant), await time.now(record.grant.issuedAtMs)) === null,
   })
@@ -141,7 +163,7 @@ async function startLife({ config, host, crypto, drivers = allDrivers, log = sil
     async accepted(directive, waits) {
       if (directive.kind !== 'command') worker.interruptAhead()
       worker.ring()
-      if (directive.kind === 'command') await worker.commandCame(directive)
+      if (directive.kind === 'command') await obey(directive)
       // The desired may be lost: hello shows that it is not held, and it is sent again (D1).
       if (waits) await sayHello()
     },
@@ -157,22 +179,20 @@ async function startLife({ config, host, crypto, drivers = allDrivers, log = sil
     await sayHello()
   }
   const connection = createConnection({
-    host, log, renew,
-    broker: () => accessTo(siteIdentity.enrolment.broker, certificates),
+    host, log, renew, broker: () => accessTo(siteIdentity.enrolment.broker, certificates),
     keepAliveS: config.keepAliveS, reconnectMsMax: config.reconnectMsMax,
     subscriptions: siteSubscriptions(config.fleet, config.site),
     reportTopic: siteTopic(config.fleet, config.site, 'report'), presenceTopic: siteTopic(config.fleet, config.site, 'presence'),
     goneFor: async (connectionId) => seal({ seq: await spool.number(), bootId, body: { kind: 'gone', connectionId } }),
     onConnected: hello,
     onMessage: (message) => void (message.topic === rollCallTopic(config.fleet) ? answerRollCall().catch(() => undefined) : inbox.receive(message)),
-    outgoing: { take: spool.take, acknowledged, seal },
+    outgoing: { take: spool.take, acknowledged, seal: outgoing.seal },
   })
 
   const recovered = await startOver({ host, log, journal, time, worker, life })
-  const facts = Object.entries(await host.facts.inventory()).slice(0, 200).map(([name, value]) => [name.slice(0, 100).toWellFormed(), value.slice(0, 500).toWellFormed()])
-  await report({ kind: 'inventory', facts: Object.fromEntries(facts) as Record<string, string> })
+  await report(await inventoryOf(host.facts))
   return {
-    ended: Promise.all([recovered.done.then(() => worker.run(life)), connection.run(life), reportIn({ host, log, controller, life })]).then(() => undefined),
+    ended: Promise.all([recovered.done.then(() => worker.run(life)), connection.run(life), reportIn({ host, log, controller, life }), monitor.run(life), protocol.run(life)]).then(() => undefined),
     status: () => ({
       bootId, connected: connection.connectionId !== null, fenced, running: held.current!.running, previous: held.current!.previous,
       attempt: journal.current === null ? null : attemptReport(journal.current), nodes: worker.nodes, reportsWaiting: spool.length,

@@ -10,6 +10,7 @@ import type { Host } from './host/host.ts'
 import { nodeHost } from './host/node-host.ts'
 import { nodeInstallation } from './host/node-installation.ts'
 import { createNodeNetwork } from './host/node-network.ts'
+import { createNodeSensors } from './host/node-sensors.ts'
 import { useProxy } from './host/node-proxy.ts'
 import { readIdentity } from './identity.ts'
 import { attemptReport, JournalRecord } from './journal/record.ts'
@@ -108,7 +109,8 @@ async function readConfig(host: Host, stateDirectory: string): Promise<AgentConf
 
 async function run(host: Host, config: AgentConfig, environment: Environment): Promise<number> {
   const installation = nodeInstallation(environment)
-  const agent = createAgent({ config, host: installation === undefined ? host : { ...host, installation }, crypto: webCrypto, log: logLine })
+  const sensing: Host = { ...host, sensors: createNodeSensors({ kubeconfig: config.kubeconfig ?? null }) }
+  const agent = createAgent({ config, host: installation === undefined ? sensing : { ...sensing, installation }, crypto: webCrypto, log: logLine })
   const asked = new Promise<string>((resolve) => {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve(signal))
   })

@@ -9,6 +9,7 @@ export const statePaths = (stateDirectory: string) => ({
   trust: `${stateDirectory}/trust.json`,
   journal: `${stateDirectory}/journal`,
   held: `${stateDirectory}/held`,
+  monitor: `${stateDirectory}/monitor`,
   spool: `${stateDirectory}/spool`,
   manifests: `${stateDirectory}/manifests`,
   content: `${stateDirectory}/content`,

@@ -42,13 +42,15 @@ export const HeldState = z.object({
   history: z.array(ReleaseRef).max(historyMax),
   /** The release whose bytes are all here, ahead of its start. */
   staged: Digest.nullable(),
+  /** The newest protocol version that the controller said it speaks (SPEC §3.4). */
+  protocolTold: z.int().positive().default(1),
 })
 export type HeldState = z.infer<typeof HeldState>
 
 /** What a site holds at first, or after it was enrolled again: its releases stay, all that was said to the old incarnation goes. */
 export const freshState = (incarnation: number, earlier: HeldState | null): HeldState => ({
   v: 1, incarnation, desired: null, grant: null, grantRefused: null, abort: null, commandPosition: null, timeFloorMs: earlier?.timeFloorMs ?? 0, seqCeiling: 0,
-  running: earlier?.running ?? null, previous: earlier?.previous ?? null, history: earlier?.history ?? [], staged: earlier?.staged ?? null,
+  running: earlier?.running ?? null, previous: earlier?.previous ?? null, history: earlier?.history ?? [], staged: earlier?.staged ?? null, protocolTold: 1,
 })
 
 /** The position of the newest accepted directive of each kind. */

@@ -1,3 +1,5 @@
+import type { Sensors } from './sensors.ts'
+
 /**
  * What the agent needs from the machine it runs on. Everything it does goes through here, so that the simulator can
  * take the power away between any two calls, and tests can give it a disk that is full.
@@ -9,6 +11,7 @@ export type Host = {
   processes: Processes
   network: Network
   facts: Facts
+  sensors: Sensors
   /** Absent where the agent was not started by its launcher: then it cannot replace itself. */
   installation?: Installation
 }

@@ -5,6 +5,7 @@ import { nodeFacts } from './node-facts.ts'
 import { nodeFiles } from './node-files.ts'
 import { nodeNetwork } from './node-network.ts'
 import { nodeProcesses } from './node-processes.ts'
+import { createNodeSensors } from './node-sensors.ts'
 
 /** The machine this process runs on. */
 export const nodeHost: Host = {
@@ -14,4 +15,5 @@ export const nodeHost: Host = {
   processes: nodeProcesses,
   network: nodeNetwork,
   facts: nodeFacts,
+  sensors: createNodeSensors(),
 }

@@ -21,6 +21,8 @@ type StoredCertificate = z.infer<typeof StoredCertificate>
 export interface Certificates {
   /** The certificate to connect with, asked for where there is none and renewed before it ends. Throws where there is none and none can be had. */
   current(clientId: string): Promise<MqttTls>
+  /** The one that is here, whether or not it is still good; null where there is none. */
+  held(clientId: string): Promise<Pick<StoredCertificate, 'certificate' | 'authority' | 'renewAtMs'> | null>
   /** The broker did not let this site in several times: perhaps it no longer knows the certificate, so the next connection has another if one can be had. */
   refused(): void
 }
@@ -28,6 +30,14 @@ export interface Certificates {
 /** How to get into the broker of an enrolment, with a certificate where it wants one. */
 export async function accessTo({ authentication, ...access }: Enrolment['broker'], certificates: Certificates): Promise<BrokerAccess> {
   return authentication === 'certificate' ? { ...access, tls: await certificates.current(access.clientId) } : access
+}
+
+/** The certificates that an enrolment needs to get into its broker, in PEM: the agent's own, which it renews from `renewAtMs` on, and the authority of the broker's. */
+export async function ownCertificates({ authentication, clientId }: Enrolment['broker'], certificates: Certificates): Promise<{ name: string; pem: string; renewAtMs: number | null }[]> {
+  const held = authentication === 'certificate' ? await certificates.held(clientId) : null
+  if (held === null) return []
+  const authority = held.authority === null ? [] : [{ name: 'broker-authority', pem: held.authority, renewAtMs: null }]
+  return [{ name: 'broker', pem: held.certificate, renewAtMs: held.renewAtMs }, ...authority]
 }
 
 /**
@@ -79,6 +89,7 @@ export function createCertificates(parts: { host: Host; controller: Pick<Control
       const good = held === null ? await ask(clientId) : replace || held.renewAtMs <= clock.nowMs() ? await renewed(held) : held
       return { certificate: good.certificate, privateKey: good.privateKey, authority: good.authority }
     },
+    held: read,
     refused() {
       const nowMs = clock.monotonicMs()
       if (refusedAtMs !== null && nowMs - refusedAtMs < refusedMsMin) return

@@ -33,7 +33,7 @@ export type ConnectionParts = {
   onMessage(message: MqttMessage): void
   /** Several tries failed: perhaps the credentials were rotated. */
   renew(): Promise<void>
-  outgoing: { take(): SpooledReport | null; acknowledged(report: SpooledReport): Promise<void>; seal(report: SpooledReport): Promise<Uint8Array> }
+  outgoing: { take(): SpooledReport | null; acknowledged(report: SpooledReport): Promise<void>; /** Null: it is not to be sent. */ seal(report: SpooledReport): Promise<Uint8Array | null> }
 }
 
 export interface Connection {
@@ -53,7 +53,8 @@ export function createConnection(parts: ConnectionParts): Connection {
     for (;;) {
       for (let report = parts.outgoing.take(); report !== null; report = parts.outgoing.take()) {
         signal.throwIfAborted()
-        await connection.publish(parts.reportTopic, await parts.outgoing.seal(report))
+        const payload = await parts.outgoing.seal(report)
+        if (payload !== null) await connection.publish(parts.reportTopic, payload)
         await parts.outgoing.acknowledged(report)
       }
       await wake.wait(signal)

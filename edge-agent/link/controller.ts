@@ -3,6 +3,7 @@ import type { Crypto } from '../../protocol/crypto.ts'
 import { controllerTimeHeader, signAgentRequest } from '../../protocol/http/agent-signature.ts'
 import type { BodyInput, Contract, ParamsOf, ResponseOf } from '../../protocol/http/contract.ts'
 import { limits } from '../../protocol/limits.ts'
+import { protocolHeader } from '../../protocol/protocol-versions.ts'
 import { Problem } from '../../protocol/errors.ts'
 import type { SiteId } from '../../protocol/ids.ts'
 import type { Host, HttpResponse } from '../host/host.ts'
@@ -27,8 +28,8 @@ export class ControllerError extends Error {
   }
 }
 
-/** Who calls. `answered` is told of each signed request that was, `refused` when the controller says that this is not the site's agent any more (F31). */
-export type Caller = { site: SiteId; incarnation: number; privateKey: Uint8Array; answered?(): void; refused(reason: string): Promise<void> }
+/** Who calls. `answered` is told of each signed request that was, `told` which protocol version the controller speaks, `refused` when it says that this is not the site's agent any more (F31). */
+export type Caller = { site: SiteId; incarnation: number; privateKey: Uint8Array; answered?(): void; told?(protocol: number): void; refused(reason: string): Promise<void> }
 /** Reasons of a 401 that no other signature of this agent can cure. */
 const refusals = new Set(['fenced', 'not-enrolled'])
 type Input<C> = (BodyInput<C> extends undefined ? { body?: undefined } : { body: BodyInput<C> }) & { params?: ParamsOf<C> }
@@ -76,6 +77,8 @@ export function createController(host: Host, crypto: Crypto, baseUrl: string, ca
     }
     const parsed = contract.response.safeParse(jsonOf(answer.text))
     if (!parsed.success) throw new ControllerError(answer.response.status, 'not-understood', `${contract.id} was answered with something else: ${answer.text.slice(0, 100)}`, true)
+    // only here: what a proxy answers in the controller's place has no such header
+    caller?.told?.(protocolOf(answer.response.headers))
     if (contract.access === 'agent') caller?.answered?.()
     return parsed.data as ResponseOf<C>
   }
@@ -119,6 +122,9 @@ function failureOf({ response, text }: Answer): ControllerError {
   const afterS = Number(response.headers['retry-after'])
   return retry && Number.isFinite(afterS) && afterS > 0 ? new RetryLater(response.status, reason, detail, Math.min(afterS, 3600) * 1000) : new ControllerError(response.status, reason, detail, retry)
 }
+
+/** Without the header it is 1 (SPEC §3.4). */
+const protocolOf = (headers: Record<string, string>): number => Math.max(1, Number.parseInt(headers[protocolHeader] ?? '1', 10) || 1)
 
 const pathOf = (url: string): string => {
   const { pathname, search } = new URL(url)

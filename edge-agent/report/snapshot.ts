@@ -4,7 +4,7 @@ import { agentVersion, protocolRange } from '../agent-version.ts'
 import { newestPosition, type HeldState } from '../held/state.ts'
 import { attemptReport, type JournalRecord } from '../journal/record.ts'
 
-export type SiteView = { held: HeldState; journal: JournalRecord | null; nodes: NodeReport[]; trustVersion: number; clockTrusted: boolean; architecture: string }
+export type SiteView = { held: HeldState; journal: JournalRecord | null; nodes: NodeReport[]; trustVersion: number; clockTrusted: boolean; architecture: string } & Required<Pick<HelloReport, 'alarms' | 'monitoring'>>
 
 /** Everything the controller's state about this site depends on (SPEC §3.2). */
 export const helloOf = (view: SiteView, connectionId: ConnectionId): HelloReport => ({
@@ -13,6 +13,7 @@ export const helloOf = (view: SiteView, connectionId: ConnectionId): HelloReport
   trustVersion: view.trustVersion, clockTrusted: view.clockTrusted,
   running: view.held.running, previous: view.held.previous, staged: view.held.staged,
   attempt: view.journal === null ? null : attemptReport(view.journal), nodes: view.nodes,
+  alarms: view.alarms, monitoring: view.monitoring,
 })
 
 /** How far an attempt is. */

@@ -1,8 +1,9 @@
 import { z } from 'zod'
 import { fromUtf8, utf8 } from '../../protocol/bytes.ts'
 import { BootId, TimeMs } from '../../protocol/ids.ts'
+import { limits } from '../../protocol/limits.ts'
 import { ReportBody } from '../../protocol/reports.ts'
-import type { Files } from '../host/host.ts'
+import { FileError, type Files } from '../host/host.ts'
 import { explain, type Log } from '../log.ts'
 
 /** A report that waits to be sent, numbered when it was made. */
@@ -12,7 +13,7 @@ export type SpooledReport = z.infer<typeof SpooledReport>
 export interface Spool {
   /** Numbers a report and keeps it until it is acknowledged; returns once it is on disk, or in memory where the disk refuses (F23). */
   add(body: ReportBody): Promise<SpooledReport>
-  /** The oldest that waits. It is being sent from now on: nothing replaces it any more. */
+  /** The oldest that waits, metrics after all else. It is being sent from now on: nothing replaces it any more. */
   take(): SpooledReport | null
   /** A number for something that is sent beside the spool. */
   number(): Promise<number>
@@ -39,6 +40,8 @@ export function coalescingKey(body: ReportBody): string | null {
     case 'inventory': return body.kind
     case 'progress': return `progress ${body.attempt.deployment} ${body.attempt.attempt}`
     case 'staged': return `staged ${body.release.digest}`
+    case 'live': return body.kind
+    case 'alarm': return `alarm ${body.alarmId} ${body.entity}`
     // Forged or garbled messages must not fill the spool.
     case 'rejected': return body.directive === 'unreadable' ? `rejected ${body.reason}` : null
     default: return null
@@ -48,12 +51,14 @@ export function coalescingKey(body: ReportBody): string | null {
 /** What goes first when the spool is full; the highest rank goes last (F32). */
 function rankOf(body: ReportBody): number {
   switch (body.kind) {
-    case 'inventory': return 0
+    case 'live':
+    case 'metrics': return 0
+    case 'inventory': return 1
     case 'staged':
-    case 'gone': return 1
+    case 'gone': return 2
     case 'hello':
-    case 'progress': return 2
-    default: return 3
+    case 'progress': return 3
+    default: return 4
   }
 }
 
@@ -62,13 +67,16 @@ const victimOf = (waiting: readonly SpooledReport[]): SpooledReport =>
   waiting.reduce((victim, report) => (rankOf(report.body) < rankOf(victim.body) ? report : victim))
 
 const nameOf = (seq: number): string => `${String(seq).padStart(16, '0')}.json`
-/** A hello is made anew at each connect: what an earlier life had to say in one is of no use. */
-const isLasting = (body: ReportBody): boolean => body.kind !== 'hello'
+/** A hello is made anew at each connect, and nobody looks at an earlier life: what these say is of no use to the next. */
+const isLasting = (body: ReportBody): boolean => body.kind !== 'hello' && body.kind !== 'live'
+const isMetrics = ({ body }: SpooledReport): boolean => body.kind === 'metrics'
+const isFull = (error: unknown): boolean => error instanceof FileError && (error.code === 'ENOSPC' || error.code === 'EDQUOT')
 
 /** Opens the spool, with what earlier lives could not send. A file that is not a whole report is dropped. */
 export async function openSpool(parts: SpoolParts): Promise<Spool> {
   const { files, directory, log } = parts
   const waiting: SpooledReport[] = await readSpool(files, directory, log)
+  const newest = new Map<string, SpooledReport>()
   let sending: SpooledReport | null = null
   let queue: Promise<unknown> = Promise.resolve()
   const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
@@ -79,15 +87,33 @@ export async function openSpool(parts: SpoolParts): Promise<Spool> {
   const drop = async (report: SpooledReport): Promise<void> => {
     const at = waiting.indexOf(report)
     if (at >= 0) waiting.splice(at, 1)
+    const key = coalescingKey(report.body)
+    if (key !== null && newest.get(key) === report) newest.delete(key)
     if (isLasting(report.body)) await files.remove(`${directory}/${nameOf(report.seq)}`).catch((error: unknown) => log('warn', 'spool-remove-failed', { seq: report.seq, error: explain(error) }))
   }
+  const giveUp = async (victim: SpooledReport): Promise<void> => {
+    log('warn', 'report-dropped', { seq: victim.seq, kind: victim.body.kind })
+    await drop(victim)
+  }
   const makeRoom = async (body: ReportBody): Promise<void> => {
-    const key = coalescingKey(body)
-    for (const older of waiting.filter((report) => report !== sending && key !== null && coalescingKey(report.body) === key)) await drop(older)
-    while (waiting.length >= parts.reportsMax) {
-      const victim = victimOf(waiting.filter((report) => report !== sending))
-      log('warn', 'report-dropped', { seq: victim.seq, kind: victim.body.kind })
-      await drop(victim)
+    const older = newest.get(coalescingKey(body) ?? '')
+    if (older !== undefined && older !== sending) await drop(older)
+    const unsent = (): SpooledReport[] => waiting.filter((report) => report !== sending)
+    // the controller keeps no more blocks of a site than this: the others would be of no use there
+    const blocks = body.kind === 'metrics' ? unsent().filter(isMetrics) : []
+    for (const victim of blocks.slice(0, Math.max(0, blocks.length + 1 - limits.metricSlots))) await giveUp(victim)
+    while (waiting.length >= parts.reportsMax) await giveUp(victimOf(unsent()))
+  }
+  /** A disk without room takes blocks of metrics away before it refuses anything else (F32). */
+  const write = async (report: SpooledReport): Promise<void> => {
+    for (;;) {
+      try {
+        return await files.writeDurable(`${directory}/${nameOf(report.seq)}`, utf8(JSON.stringify(report)), 0o600)
+      } catch (error) {
+        const victim = isFull(error) && !isMetrics(report) ? waiting.find((each) => isMetrics(each) && each !== sending) : undefined
+        if (victim === undefined) return log('warn', 'report-kept-in-memory-only', { seq: report.seq, error: explain(error) })
+        await giveUp(victim)
+      }
     }
   }
   return {
@@ -99,14 +125,13 @@ export async function openSpool(parts: SpoolParts): Promise<Spool> {
         await makeRoom(body)
         const report: SpooledReport = { seq: await parts.nextSeq(), bootId: parts.bootId, madeAtMs: Math.max(0, Math.round(parts.nowMs())), body }
         waiting.push(report)
-        if (isLasting(body)) {
-          await files.writeDurable(`${directory}/${nameOf(report.seq)}`, utf8(JSON.stringify(report)), 0o600)
-            .catch((error: unknown) => log('warn', 'report-kept-in-memory-only', { seq: report.seq, error: explain(error) }))
-        }
+        const key = coalescingKey(body)
+        if (key !== null) newest.set(key, report)
+        if (isLasting(body)) await write(report)
         return report
       }),
     take() {
-      sending = waiting[0] ?? null
+      sending = waiting.find((report) => !isMetrics(report)) ?? waiting[0] ?? null
       return sending
     },
     number: () => inTurn(parts.nextSeq),

@@ -1,0 +1,19 @@
+import type { ReportBody } from '../../protocol/reports.ts'
+
+/** A report as a controller of this protocol version takes it; null: that one has no word for it, and would refuse it (SPEC §3.4). */
+export function forProtocol(body: ReportBody, version: number): ReportBody | null {
+  if (version >= 2) return body
+  switch (body.kind) {
+    case 'metrics':
+    case 'live': return null
+    case 'alarm': {
+      const { sinceMs: _, ...alarm } = body
+      return alarm
+    }
+    case 'hello': {
+      const { alarms: _, monitoring: __, ...hello } = body
+      return hello
+    }
+    default: return body
+  }
+}
