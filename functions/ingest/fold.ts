@@ -1,3 +1,4 @@
+import { alarmIds, saidOnceAlarms } from '../../protocol/alarms.ts'
 import { canonicalJson } from '../../protocol/bytes.ts'
 import { splitDeploymentId, type DeploymentId, type Position, type RolloutId } from '../../protocol/ids.ts'
 import { limits } from '../../protocol/limits.ts'
@@ -14,7 +15,7 @@ type Stamp = { site: string; incarnation: number; seq: number; bootId: string }
  * alarm), the newest by sequence, because a report is state and not an event (SPEC I8).
  */
 export type Folded = {
-  hellos: (Stamp & { body: BodyOf<'hello'> })[]
+  hellos: (Stamp & { sentAtMs: number; body: BodyOf<'hello'> })[]
   /** Agents that have no protocol version in common with us, and said something of which no more can be read. */
   greetings: (Stamp & { body: Greeting['body'] })[]
   goodbyes: (Stamp & { connectionId: string })[]
@@ -27,6 +28,7 @@ export type Folded = {
   positions: (Stamp & { held: Position })[]
   /** Sites that lack what a directive built on: it goes out again. */
   resend: Stamp[]
+  /** Of a site that also said what stands there, only those that it said later. */
   alarms: (Stamp & BodyOf<'alarm'>)[]
   /** All alarms that stand at a site, from hello or metrics: what it raised before and is not among them has cleared. */
   standing: (Stamp & { alarms: readonly StandingAlarm[] })[]
@@ -45,7 +47,6 @@ export function eventOf(attempt: AttemptReport): DeploymentEvent {
 
 /** Which alarm a refused directive raises: somebody else's voice, or a site that cannot follow ours. */
 const suspicious: ReadonlySet<string> = new Set(['bad-signature', 'malformed', 'wrong-site', 'retained'])
-export const forgedDirectiveAlarm = '200.001'
 
 /** Folds reports in any order, with repeats, into the newest of each kind. Pure: the same reports give the same rows, however they arrive. */
 export function foldReports(reports: readonly Report[], greetings: readonly Greeting[] = []): Folded {
@@ -64,7 +65,7 @@ export function foldReports(reports: readonly Report[], greetings: readonly Gree
     const putAttempt = (attempt: AttemptReport) => put(folded.attempts, 'attempt', attempt.deployment, { ...stamp, rolloutId: splitDeploymentId(attempt.deployment).rollout, event: eventOf(attempt), attempt })
     switch (body.kind) {
       case 'hello':
-        put(folded.hellos, 'hello', site, { ...stamp, body })
+        put(folded.hellos, 'hello', site, { ...stamp, sentAtMs: report.sentAtMs, body })
         put(folded.states, 'state', site, stateRow(stamp, body))
         if (body.attempt !== null && ownAttempt(site, body.attempt.deployment)) putAttempt(body.attempt)
         if (body.alarms !== undefined) put(folded.standing, 'standing', site, { ...stamp, alarms: body.alarms })
@@ -104,7 +105,8 @@ export function foldReports(reports: readonly Report[], greetings: readonly Gree
         assertNever(body)
     }
   }
-  return folded
+  const standing = new Map(folded.standing.map((each) => [each.site, each]))
+  return { ...folded, alarms: folded.alarms.filter((each) => saidOnceAlarms.includes(each.alarmId) || newestFirst(each, standing.get(each.site) ?? { incarnation: 0, seq: 0 }) < 0) }
 }
 
 /** The next restore begins above the highest epoch of all sites: one that lies must not take it where none can follow (F15). */
@@ -124,7 +126,7 @@ function foldRejected(folded: Folded, put: Put, stamp: Stamp, body: BodyOf<'reje
   if (isLiftable(body.held)) put(folded.positions, 'position', stamp.site, { ...stamp, held: body.held })
   if (suspicious.has(body.reason)) {
     const text = `a ${body.directive} was refused as ${body.reason}: ${body.detail}`.slice(0, 500)
-    put(folded.alarms, 'alarm', `${stamp.site}/${forgedDirectiveAlarm}/${body.reason}`, { ...stamp, kind: 'alarm', alarmId: forgedDirectiveAlarm, entity: body.reason, raised: true, severity: 'major', text })
+    put(folded.alarms, 'alarm', `${stamp.site}/${alarmIds.forgedDirective}/${body.reason}`, { ...stamp, kind: 'alarm', alarmId: alarmIds.forgedDirective, entity: body.reason, raised: true, severity: 'major', text })
     return
   }
   if (body.reason === 'unknown-desired') put(folded.resend, 'resend', stamp.site, stamp)

@@ -9,10 +9,14 @@ import { controllerProtocols, standingOf } from '../../protocol/protocol-version
 import { Greeting, Report, UnknownReport } from '../../protocol/reports.ts'
 import { ok, refuse, type Result } from '../../protocol/result.ts'
 import { parseUpTopic, probeTopic } from '../../protocol/topics.ts'
+import { heedAlarms } from '../alarm/heed-alarms.ts'
 import type { Ctx } from '../context.ts'
 import { dispatchDirectives } from '../directive/dispatch.ts'
+import { describeError } from '../http/describe-error.ts'
+import { tellMonitoring } from '../monitoring/tell.ts'
 import { advanceRollout, newAllowance } from '../rollout/advance.ts'
 import { wakeRollouts } from '../rollout/wake.ts'
+import { wakeWebhooks } from '../webhook/run.ts'
 import { foldReports, type Folded } from './fold.ts'
 import { takeProbe } from './probe.ts'
 import { recordReports } from './record.ts'
@@ -46,9 +50,12 @@ export async function receiveReports(ctx: Ctx, messages: readonly IncomingMessag
   if (refused.length > 0) ctx.log.write('warn', 'ingest.refused', { count: refused.length, first: refused[0], requestId: ctx.requestId })
   if (reports.length + greetings.length > 0) {
     const folded = foldReports(reports, greetings)
-    await ctx.db.write(recordReports(ctx, folded))
-    await advanceTouched(ctx, folded)
+    const results = await ctx.db.write([...recordReports(ctx, folded), heedAlarms(ctx, { sql: 'SELECT value FROM json_each(?)', args: [JSON.stringify(alarmedIn(folded))] })])
+    await advanceTouched(ctx, folded, results.at(-1)!.rows.map(({ id }) => String(id)))
+    // the reports are recorded: whatever keeps this from its end, the schedule goes on with it
+    if (folded.hellos.length > 0) await tellMonitoring(ctx).catch((error: unknown) => ctx.log.write('warn', 'monitoring.tell-failed', { requestId: ctx.requestId, cause: describeError(error) }))
     if (endedIn(folded).length + folded.hellos.length + folded.resend.length + folded.positions.length > 0) await dispatchDirectives(ctx)
+    if (folded.alarms.length + folded.attempts.length + folded.hellos.length + folded.goodbyes.length > 0) wakeWebhooks(ctx)
   }
   return { accepted: messages.length - refused.length, refused }
 }
@@ -111,11 +118,14 @@ function parseReport(payload: Uint8Array): Result<Opened, string> {
 /** Attempts that are over: these free places. One that goes on frees none. */
 const endedIn = (folded: Folded) => folded.attempts.filter(({ event }) => event !== 'started')
 
-/** Rollouts that may now do something: those whose attempts ended, and those that wait for a site that said hello. */
-async function advanceTouched(ctx: Ctx, folded: Folded): Promise<void> {
+/** Sites where an alarm may have been raised, or announced that was silent. */
+const alarmedIn = (folded: Folded): string[] => [...new Set([...folded.alarms, ...folded.standing.filter(({ alarms }) => alarms.length > 0), ...folded.hellos, ...endedIn(folded)].map(({ site }) => site))]
+
+/** Rollouts that may now do something: those whose attempts ended, those that an alarm stands in the way of since now (`heeded`), and those that wait for a site that said hello. */
+async function advanceTouched(ctx: Ctx, folded: Folded, heeded: readonly string[]): Promise<void> {
   const ended = endedIn(folded)
   const sites = new Set([...folded.hellos, ...ended].map(({ site }) => site))
-  const rollouts = new Set<string>(ended.map(({ rolloutId }) => rolloutId))
+  const rollouts = new Set<string>([...heeded, ...ended.map(({ rolloutId }) => rolloutId)])
   if (sites.size > 0) {
     const waiting = await ctx.db.orm.all<{ id: string }>(sql`
       SELECT DISTINCT d.rollout_id AS id FROM deployment d JOIN rollout r ON r.id = d.rollout_id

@@ -1,9 +1,9 @@
 import type { Statement } from '../../db/client.ts'
 import type { Ctx } from '../context.ts'
-import { reissue } from '../directive/issue.ts'
+import { monitoringHeldBy, reissue } from '../directive/issue.ts'
 import type { Folded } from './fold.ts'
 
-/** An answered command has done its work: its row goes, and an abort counts as acknowledged. */
+/** An answered command has done its work: its row goes, an abort counts as acknowledged, and a site follows the settings it was told to watch by. */
 export function answerStatements(ctx: Ctx, answers: Folded['answers']): Statement[] {
   const rows = JSON.stringify(answers.map((a) => [a.site, `command/${a.command}`, a.result, a.detail]))
   const command = `JOIN directive c ON c.site_id = j.value->>0 AND c.slot = j.value->>1 AND c.body->>'$.body.type' = 'abort'`
@@ -19,7 +19,12 @@ export function answerStatements(ctx: Ctx, answers: Folded['answers']): Statemen
             FROM json_each(?) AS j ${command}`,
       args: [ctx.nowMs, rows],
     },
-    { sql: `DELETE FROM directive WHERE (site_id, slot) IN (SELECT value->>0, value->>1 FROM json_each(?))`, args: [rows] },
+    monitoringHeldBy({ sql: `SELECT value->>0 AS site_id, substr(value->>1, 9) AS command FROM json_each(?) WHERE value->>2 <> 'refused'`, args: [rows] }),
+    // by the command's own id: where a newer one of its kind took its slot, that one has yet to be answered
+    {
+      sql: `DELETE FROM directive WHERE rowid IN (SELECT c.rowid FROM json_each(?) AS j JOIN directive c ON c.site_id = j.value->>0 AND c.slot >= 'command/' AND c.slot < 'command0' AND 'command/' || (c.body->>'id') = j.value->>1)`,
+      args: [rows],
+    },
   ]
 }
 
