@@ -8,16 +8,20 @@ import { addEventsCommand } from './commands/events.ts'
 import { addHelpTopics } from './commands/help-topics.ts'
 import { addInfraCommands } from './commands/infra.ts'
 import { addKeyCommands } from './commands/key.ts'
+import { addMonitoringCommands } from './commands/monitoring.ts'
 import { addReleaseCommands } from './commands/release.ts'
 import { addRolloutCommands } from './commands/rollout.ts'
 import { addSiteCommands } from './commands/site.ts'
+import { addSummaryCommand } from './commands/summary.ts'
 import { addTokenCommands } from './commands/token.ts'
+import { addUsageCommand } from './commands/usage.ts'
+import { addWebhookCommands } from './commands/webhook.ts'
 import { exitCodes, type ExitName } from './exit-codes.ts'
 import type { Io } from './io.ts'
 import { plain } from './output/words.ts'
 import { createAct, globalOptions } from './session.ts'
 
-const nouns = [addSiteCommands, addReleaseCommands, addRolloutCommands, addAlarmCommands, addEventsCommand, addTokenCommands, addKeyCommands, addBackupCommands, addInfraCommands, addCompletionCommand, addHelpTopics]
+const nouns = [addSiteCommands, addReleaseCommands, addRolloutCommands, addSummaryCommand, addAlarmCommands, addWebhookCommands, addUsageCommand, addMonitoringCommands, addEventsCommand, addTokenCommands, addKeyCommands, addBackupCommands, addInfraCommands, addCompletionCommand, addHelpTopics]
 
 /** Runs one command line (without the program's name) and returns its exit status. Never throws for what a user can cause. */
 export async function runMurmur(args: readonly string[], io: Io): Promise<number> {

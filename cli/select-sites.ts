@@ -31,6 +31,9 @@ function parse(text: string): Selector {
   }
 }
 
+/** Throws CliError `usage` for the text of a selector that cannot be read. */
+export const checkSelector = (text: string | undefined): void => void (text === undefined || parse(text))
+
 /** A selector as people write it. */
 export function selectorText(selector: Selector): string {
   const parts = [

@@ -1,14 +1,15 @@
 import { Option } from 'commander'
-import { parseSelector } from '../../protocol/labels.ts'
+import { monitoringContracts, type NodeLock } from '../../protocol/http/monitoring.ts'
 import { siteContracts, type ClaimView, type Explanation, type SiteView } from '../../protocol/http/sites.ts'
 import { presences, type Presence } from '../../protocol/states.ts'
 import { listAll } from '../client.ts'
 import { CliError } from '../cli-error.ts'
 import { parseYaml, readText } from '../files/read-yaml.ts'
+import { factsText } from '../output/facts.ts'
 import { printList, printOne, printText, type Shape } from '../output/print.ts'
 import { agoText, plain, timeText } from '../output/words.ts'
 import { keyValue, wholeNumber } from '../read-options.ts'
-import { collect } from '../select-sites.ts'
+import { checkSelector, collect } from '../select-sites.ts'
 import { confirm, type AddCommands } from '../session.ts'
 
 const labelsText = (labels: Record<string, string>): string => Object.entries(labels).map(([key, value]) => `${key}=${value}`).join(',')
@@ -39,14 +40,14 @@ function protocolText(protocol: SiteView['agentProtocol']): string {
 }
 
 function describeSite(site: SiteView): string {
-  const rows: [string, string][] = [
+  return factsText([
     ['site', site.id], ['state', `${site.state}, ${site.presence}`], ['running', site.running?.id ?? '-'], ['previous', site.previous?.id ?? '-'], ['desired', site.desired?.id ?? '-'],
     ['labels', labelsText(site.labels) || '-'], ['time zone', site.timeZone], ['windows', site.windows.map((w) => w.cron).join('; ') || 'at any time'],
     ['agent', `${site.agentVersion ?? '-'} on ${site.architecture ?? '-'}, enrolment ${site.incarnation}, ${protocolText(site.agentProtocol)}`], ['last seen', timeText(site.lastSeenAt)],
     ...(site.attempt === null ? [] : [['attempt', `${site.attempt.deployment} attempt ${site.attempt.attempt}: ${site.attempt.phase}`] as [string, string]]),
     ...site.nodes.map((node): [string, string] => [`node ${node.name}`, `${node.personality}, ${node.operational}, ${node.mixed ? 'between two releases' : (node.release?.id ?? 'no release')}`]),
-  ]
-  return rows.map(([title, value]) => `${title.padEnd(12)} ${plain(value)}\n`).join('')
+    ...site.locks.map((lock): [string, string] => [`lock ${lock.node}`, `since ${timeText(lock.at)} by ${lock.by}: ${lock.reason}`]),
+  ])
 }
 
 const claimText = ({ site, enrolLine, expiresAt }: ClaimView): string => `Run this at ${site}, once, before ${timeText(expiresAt)} (it is not shown again):\n\n  ${enrolLine}\n\n`
@@ -59,6 +60,17 @@ function explanationText({ site, summary, rollouts }: Explanation): string {
   }
   return `${plain(lines.join('\n'))}\n`
 }
+
+const lockShape = (nowMs: number): Shape<NodeLock> => ({
+  nameOf: (lock) => lock.node,
+  none: 'no node is locked',
+  columns: [
+    { title: 'NODE', value: (lock) => lock.node },
+    { title: 'FOR', value: (lock) => agoText(lock.at, nowMs) },
+    { title: 'BY', value: (lock) => lock.by },
+    { title: 'REASON', value: (lock) => lock.reason },
+  ],
+})
 
 type Settings = { label?: Record<string, string>; unlabel?: string[]; timeZone?: string; file?: string }
 
@@ -112,6 +124,19 @@ export const addSiteCommands: AddCommands = (program, act) => {
       printText({ io, format }, claim, claimText(claim))
     }))
 
+  site.command('lock <site> <node>').description('somebody works at a node: alarms that this brings about are not announced, and no deployment starts at the site')
+    .requiredOption('--reason <text>', 'why, for whoever looks')
+    .action(act<{ reason: string }>(async ({ io, format, client }, [id, node], { reason }) => {
+      const { locks } = await (await client()).call(monitoringContracts.lockNode, { params: { site: id!, node: node! }, body: { reason } })
+      printList({ io, format }, lockShape(io.nowMs()), locks)
+    }))
+
+  site.command('unlock <site> <node>').description('the work is done')
+    .action(act(async ({ io, format, client }, [id, node]) => {
+      const { locks } = await (await client()).call(monitoringContracts.unlockNode, { params: { site: id!, node: node! } })
+      printList({ io, format }, lockShape(io.nowMs()), locks)
+    }))
+
   site.command('remove <site>').description('remove a site; its agent loses access').option('-y, --yes', 'do not ask')
     .action(act<{ yes?: boolean }>(async ({ io, client }, [id], { yes }) => {
       const api = await client()
@@ -124,12 +149,4 @@ export const addSiteCommands: AddCommands = (program, act) => {
 
 async function settingsOf(io: Parameters<typeof readText>[0], file: string) {
   return parseYaml(await readText(io, file), file).check(siteContracts.updateSite.body!)
-}
-
-function checkSelector(selector: string | undefined): void {
-  try {
-    if (selector !== undefined) parseSelector(selector)
-  } catch (error) {
-    throw new CliError('usage', (error as Error).message)
-  }
 }

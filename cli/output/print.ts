@@ -1,5 +1,6 @@
 import { stringify } from 'yaml'
 import type { Io } from '../io.ts'
+import { wantsColours } from './paint.ts'
 import { formatTable, type Column } from './table.ts'
 
 export const outputFormats = ['table', 'wide', 'json', 'yaml', 'name'] as const
@@ -14,7 +15,7 @@ export type Shape<T> = {
   none: string
 }
 
-type Output = { io: Pick<Io, 'out' | 'err'>; format: OutputFormat }
+type Output = { io: Pick<Io, 'out' | 'err' | 'terminal' | 'env'>; format: OutputFormat }
 
 const writeJson = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`
 export const writeYaml = (value: unknown): string => stringify(value, { lineWidth: 0, aliasDuplicateObjects: false })
@@ -25,7 +26,7 @@ export function printList<T>({ io, format }: Output, shape: Shape<T>, items: rea
   else if (format === 'yaml') io.out(writeYaml(items))
   else if (format === 'name') io.out(items.map((item) => `${shape.nameOf(item)}\n`).join(''))
   else if (items.length === 0) io.err(`${shape.none}\n`)
-  else io.out(formatTable(shape.columns, items, format === 'wide'))
+  else io.out(formatTable(shape.columns, items, { wide: format === 'wide', colours: wantsColours(io) }))
 }
 
 /** Prints one thing. */

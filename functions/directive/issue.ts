@@ -1,4 +1,6 @@
 import type { Statement } from '../../db/client.ts'
+import type { CommandBody } from '../../protocol/directives.ts'
+import type { MonitoringSettings } from '../../protocol/monitoring.ts'
 import type { Ctx } from '../context.ts'
 
 /**
@@ -117,6 +119,59 @@ export function issueAborts(ctx: Ctx, aborts: readonly { siteId: string; deploym
               1, 0, ?, ?, NULL
             FROM json_each(?) AS j JOIN site s ON s.id = j.value->>0 WHERE true ${upsert}`,
       args: [ctx.config.fleet, ctx.nowMs, ctx.requestId, expiresMs, mode, ctx.nowMs, expiresMs, rows],
+    },
+  ]
+}
+
+const monitoringSlot = 'command/monitoring'
+
+/** A site at the generation it was read with, the digest of the settings it is to follow, and when it may be told again. */
+export type MonitoringOrder = { siteId: string; generation: number; digest: string; nextMs: number }
+
+/**
+ * The settings to watch by, each in place of the one before. The command is called after its generation and its settings' digest, so that its answer
+ * tells what the site then follows (`monitoringHeldBy`); until then nobody knows. A site that got another directive meanwhile is left out.
+ */
+export function issueMonitoring(ctx: Ctx, orders: readonly MonitoringOrder[], settingsOf: ReadonlyMap<string, MonitoringSettings>, expiresMs: number): Statement[] {
+  const rows = JSON.stringify(orders.map((o) => [o.siteId, o.generation, o.digest, o.nextMs]))
+  return [
+    {
+      sql: `UPDATE site SET generation = generation + 1, monitoring_held = '', monitoring_due_ms = j.value->>3, monitoring_tries = monitoring_tries + 1
+            FROM json_each(?) AS j WHERE site.id = j.value->>0 AND site.generation = j.value->>1 AND site.monitoring_wanted = j.value->>2`,
+      args: [rows],
+    },
+    {
+      sql: `INSERT INTO directive (site_id, slot, epoch, generation, body, pending, attempts, due_ms, expires_ms, sent_ms)
+            SELECT s.id, '${monitoringSlot}', s.epoch, s.generation,
+              json_object(${head('command', 's.generation')}, 'id', 'cm_' || printf('%012x', s.generation) || substr(t.key, 1, 14), 'bootId', s.boot_id, 'expiresAtMs', ?,
+                'body', json_object('type', 'monitoring', 'settings', json(t.value))),
+              1, 0, ?, ?, NULL
+            FROM json_each(?) AS j JOIN site s ON s.id = j.value->>0 AND s.generation = j.value->>1 + 1 AND s.monitoring_held = '' AND s.monitoring_wanted = j.value->>2
+              JOIN json_each(?) AS t ON t.key = j.value->>2
+            WHERE true ${upsert} WHERE (excluded.epoch, excluded.generation) > (directive.epoch, directive.generation)`,
+      args: [ctx.config.fleet, ctx.nowMs, ctx.requestId, expiresMs, ctx.nowMs, expiresMs, rows, JSON.stringify(Object.fromEntries(settingsOf))],
+    },
+  ]
+}
+
+/** What sites follow that carried out such a command: `answers` selects site and command. Goes before the answered commands are deleted. */
+export const monitoringHeldBy = (answers: Statement): Statement => ({
+  sql: `UPDATE site SET monitoring_held = iif(substr(monitoring_wanted, 1, 14) = substr(a.command, 16), monitoring_wanted, '') FROM (${answers.sql}) AS a JOIN directive c ON c.site_id = a.site_id AND c.slot = '${monitoringSlot}' AND c.body->>'id' = a.command
+        WHERE site.id = a.site_id`,
+  args: answers.args,
+})
+
+/** A command for each of these sites, good until `expiresMs` and for the boot that said the newest hello. */
+export function issueCommands(ctx: Ctx, commands: readonly { siteId: string; commandId: string; body: CommandBody }[], expiresMs: number): Statement[] {
+  const rows = JSON.stringify(commands.map((c) => [c.siteId, c.commandId, c.body]))
+  return [
+    { sql: `UPDATE site SET generation = generation + 1 WHERE id IN (SELECT value->>0 FROM json_each(?))`, args: [rows] },
+    {
+      sql: `INSERT INTO directive (site_id, slot, epoch, generation, body, pending, attempts, due_ms, expires_ms, sent_ms)
+            SELECT s.id, 'command/' || (j.value->>1), s.epoch, s.generation,
+              json_object(${head('command', 's.generation')}, 'id', j.value->>1, 'bootId', s.boot_id, 'expiresAtMs', ?, 'body', json(j.value->2)), 1, 0, ?, ?, NULL
+            FROM json_each(?) AS j JOIN site s ON s.id = j.value->>0 WHERE true ${upsert}`,
+      args: [ctx.config.fleet, ctx.nowMs, ctx.requestId, expiresMs, ctx.nowMs, expiresMs, rows],
     },
   ]
 }

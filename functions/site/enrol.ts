@@ -50,9 +50,9 @@ async function checkProof(ctx: Ctx, { site: id, claim, publicKey, proof }: Reque
 async function bindKey(ctx: Ctx, row: SiteRow, request: Request, { incarnation, unused, used }: { incarnation: number; unused: string; used: string }): Promise<void> {
   const bound = {
     state: 'enrolled' as const, incarnation, publicKey: request.publicKey, claimHash: used, agentVersion: request.agentVersion,
-    presence: 'unknown' as const, connectionId: null, bootId: null, held: null, staged: null, helloSeq: 0, runningSeq: 0, inventorySeq: 0,
+    presence: 'unknown' as const, lastSeenMs: ctx.nowMs, connectionId: null, bootId: null, held: null, staged: null, helloSeq: 0, runningSeq: 0, inventorySeq: 0,
     // what the agent before ran may be gone with its machine: the first hello says
-    running: null, previous: null, attempt: null, nodes: [],
+    running: null, previous: null, attempt: null, nodes: [], monitoringChecked: 0, monitoringHeld: null,
   }
   const event = {
     action: 'site.enrolled', entity: `site/${row.id}`, siteId: row.id, why: `a claim was used by an agent of version ${request.agentVersion}`,
@@ -60,7 +60,6 @@ async function bindKey(ctx: Ctx, row: SiteRow, request: Request, { incarnation, 
   }
   const statements = [
     statement(ctx.db.orm.update(site).set(bound).where(eq(site.id, row.id))),
-    { sql: 'UPDATE alarm SET seq = 0 WHERE site_id = ?', args: [row.id] },
     recordEvents(ctx, [event]),
   ]
   try {

@@ -2,6 +2,7 @@ import { eq } from 'drizzle-orm'
 import { statement } from '../../db/client.ts'
 import { site } from '../../db/schema/fleet.ts'
 import { FleetError } from '../../protocol/errors.ts'
+import { forgetAlarms } from '../alarm/record-conditions.ts'
 import { recordEvents } from '../audit/record.ts'
 import type { Ctx } from '../context.ts'
 import { forgetSite } from '../rollout/reconsider-site.ts'
@@ -19,7 +20,7 @@ export async function removeSite(ctx: Ctx, id: string, input: { ifMatch: number 
     checkIfMatch(input.ifMatch, row.version)
     const gone = { state: 'removed' as const, presence: 'offline' as const, publicKey: null, claimHash: null, claimExpiresMs: null, connectionId: null, version: row.version + 1 }
     const event = { action: 'site.removed', entity: `site/${id}`, siteId: id, why: `removed by ${ctx.actor.name}`, detail: { running: row.running } }
-    await ctx.db.write([statement(ctx.db.orm.update(site).set(gone).where(eq(site.id, id))), ...forgetSite(id, ctx.nowMs), recordEvents(ctx, [event])], [siteUnmoved(row)])
+    await ctx.db.write([statement(ctx.db.orm.update(site).set(gone).where(eq(site.id, id))), ...forgetSite(id, ctx.nowMs), forgetAlarms(ctx, id), recordEvents(ctx, [event])], [siteUnmoved(row)])
   }
   try {
     await ctx.broker.expel(id)

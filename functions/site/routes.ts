@@ -6,6 +6,7 @@ import { enrol } from './enrol.ts'
 import { renewEnrolment } from './enrolment.ts'
 import { getSite } from './get.ts'
 import { listSites } from './list.ts'
+import { lockNode, unlockNode } from './lock.ts'
 import { removeSite } from './remove.ts'
 import { updateSite } from './update.ts'
 
@@ -16,6 +17,8 @@ export const siteRoutes = {
   updateSite: (ctx, { params, body, ifMatch }) => updateSite(ctx, params.site, { ...body, ifMatch }),
   removeSite: (ctx, { params, ifMatch }) => removeSite(ctx, params.site, { ifMatch }),
   claimSite: (ctx, { params }) => claimSite(ctx, params.site),
+  lockNode: (ctx, { params, body }) => lockNode(ctx, params.site, params.node, body.reason),
+  unlockNode: (ctx, { params }) => unlockNode(ctx, params.site, params.node),
   enrol: (ctx, { body }) => enrol(ctx, body),
   renewEnrolment: (ctx) => renewEnrolment(ctx),
   certify: (ctx, { body }) => certify(ctx, body.request),

@@ -20,7 +20,9 @@ export async function updateSite(ctx: Ctx, id: string, input: BodyOf<typeof site
   checkIfMatch(ifMatch, row.version)
   if (Object.keys(changes).length === 0) return viewSite(row)
   const next = { ...row, ...changes, version: row.version + 1 }
-  const update = ctx.db.orm.update(site).set({ ...changes, version: next.version }).where(eq(site.id, id))
+  // the rules of what it watches may fit it no more
+  const reconsidered = changes.labels === undefined ? {} : { monitoringChecked: 0 }
+  const update = ctx.db.orm.update(site).set({ ...changes, ...reconsidered, version: next.version }).where(eq(site.id, id))
   const event = { action: 'site.updated', entity: `site/${id}`, siteId: id, why: `changed ${Object.keys(changes).join(', ')}`, detail: changes }
   await ctx.db.write([statement(update), ...reconsiderSite(id, ctx.nowMs), recordEvents(ctx, [event])], [siteUnmoved(row)])
   if (changes.labels !== undefined) await siteJoined(ctx, id)
