@@ -1,14 +1,13 @@
 import { createJobs } from '../functions/jobs.ts'
 import { receiveReports, type IncomingMessage } from '../functions/ingest/receive.ts'
-import type { NodeName } from '../protocol/ids.ts'
 import { limits } from '../protocol/limits.ts'
-import type { MetricBlock, NodeMetrics } from '../protocol/metrics.ts'
 import { controllerProtocols } from '../protocol/protocol-versions.ts'
 import { startController, type Controller } from '../test/support/controller.ts'
 import type { PracticeSite } from '../test/support/practice-site.ts'
 import { startMeter } from './cost/meter.ts'
 import { enrolOnline } from './enrol-online.ts'
 import type { Bench, Figure } from './figure.ts'
+import { ordinaryBlock } from './ordinary-block.ts'
 
 /**
  * A day of 1,000 sites with 5 nodes each, in virtual time, against the budget of a month.
@@ -90,7 +89,7 @@ function minuteOf(sites: readonly PracticeSite[], { nodes }: { nodes: number }, 
   const said: Said[] = []
   const spread = (i: number, of: number): number => fromMs + Math.floor((i * (minuteMs - batchMs)) / of)
   const isQuarter = fromMs % limits.metricBlockMs < minuteMs
-  if (isQuarter) sites.forEach((site, i) => said.push({ atMs: spread(i, sites.length), message: () => site.message({ kind: 'metrics', block: blockOf(nodes, fromMs - (fromMs % limits.metricBlockMs) - limits.metricBlockMs, i), alarms: [] }) }))
+  if (isQuarter) sites.forEach((site, i) => said.push({ atMs: spread(i, sites.length), message: () => site.message({ kind: 'metrics', block: ordinaryBlock(nodes, fromMs - (fromMs % limits.metricBlockMs) - limits.metricBlockMs, i), alarms: [] }) }))
   const minutes = 24 * 60
   /** Sites whose turn began so many minutes ago. */
   const due = (ago: number) => sites.filter((_, i) => Math.floor((i * minutes) / sites.length) === (minute - ago + minutes) % minutes)
@@ -105,20 +104,6 @@ function minuteOf(sites: readonly PracticeSite[], { nodes }: { nodes: number }, 
 }
 
 const alarmOf = (raised: boolean) => ({ kind: 'alarm' as const, alarmId: '100.003', entity: 'node=node-0.filesystem=/var', raised, severity: 'major' as const, text: '/var is 91 % full (level 85 %)' })
-
-/** A quarter of an hour as an ordinary site has it: nothing stands still, and nothing jumps. */
-function blockOf(nodes: number, startMs: number, seed: number): MetricBlock {
-  const samples = limits.metricBlockMs / minuteMs
-  const wave = (base: number, swing: number, phase: number) => Array.from({ length: samples }, (_, i) => Math.round(base + swing * Math.sin((startMs / minuteMs + i + phase) / 97)))
-  return {
-    startMs, stepS: 60,
-    nodes: Array.from({ length: nodes }, (_, n): NodeMetrics => ({
-      node: `node-${n}` as NodeName, cpu: wave(300, 150, seed + n), memory: wave(550, 40, seed), memoryBytes: 64e9,
-      filesystems: [['/', 100e9, 400], ['/var', 400e9, 620], ['/var/lib/containerd', 400e9, 510]].map(([path, sizeBytes, used]) => ({ path: String(path), sizeBytes: Number(sizeBytes), used: wave(Number(used), 2, seed) })),
-      received: wave(2e6, 1e6, seed), sent: wave(1e6, 5e5, seed), pods: wave(40, 3, n),
-    })),
-  }
-}
 
 async function runSchedule(controller: Controller): Promise<void> {
   const nowMs = controller.clock.nowMs()

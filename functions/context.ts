@@ -4,6 +4,7 @@ import type { FleetId } from '../protocol/ids.ts'
 import type { Role } from '../protocol/states.ts'
 import type { Broker } from './ports/broker.ts'
 import type { Clock } from './ports/clock.ts'
+import type { HttpSender } from './ports/http-sender.ts'
 import type { Ids } from './ports/ids.ts'
 import type { Keys } from './ports/keys.ts'
 import type { Log } from './ports/log.ts'
@@ -14,6 +15,7 @@ export type Deps = {
   db: Database
   store: ObjectStore
   broker: Broker
+  http: HttpSender
   clock: Clock
   ids: Ids
   keys: Keys

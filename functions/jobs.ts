@@ -1,15 +1,26 @@
 import { findDatabaseFault } from '../db/database-fault.ts'
 import { noteAtWork, noteEveryMs, versionsAtWork } from '../db/versions-at-work.ts'
+import { announceAlarms } from './alarm/announce.ts'
+import { endShelves } from './alarm/end-shelves.ts'
+import { expireAlarms } from './alarm/expire.ts'
+import { settleAlarms } from './alarm/settle.ts'
 import { sealAudit } from './audit/seal.ts'
 import { newContext, type Ctx, type Deps } from './context.ts'
 import { dispatchDirectives } from './directive/dispatch.ts'
 import { describeError } from './http/describe-error.ts'
 import { expireIdempotency } from './http/idempotency.ts'
+import { watchPresence } from './ingest/watch-presence.ts'
+import { watchLinks } from './link/watch-links.ts'
+import { expireMetrics } from './metric/expire.ts'
+import { packMetrics } from './metric/pack.ts'
+import { settleMonitoring } from './monitoring/settle.ts'
 import type { Log } from './ports/log.ts'
 import { confirmReleases } from './release/confirm-all.ts'
 import { removeObjects } from './release/remove-objects.ts'
 import { sweepUploads } from './release/sweep-uploads.ts'
 import { tickRollouts } from './rollout/tick.ts'
+import { expireDeliveries } from './webhook/expire-deliveries.ts'
+import { runWebhooks } from './webhook/run.ts'
 
 /** Scheduled work. Each run is bounded (its verb says how many rows), harmless to repeat, to overlap and to leave out (F48). */
 export type Job = { name: string; everyMs: number; run(): Promise<unknown> }
@@ -20,12 +31,23 @@ export function createJobs(deps: Deps): Job[] {
   })
   return [
     job('tick-rollouts', 5_000, tickRollouts),
+    job('settle-monitoring', 5_000, settleMonitoring),
     job('dispatch-directives', 5_000, dispatchDirectives),
+    job('run-webhooks', 5_000, runWebhooks),
     job('confirm-releases', 2_000, confirmReleases),
     job('remove-objects', 60_000, removeObjects),
+    job('watch-presence', 60_000, watchPresence),
+    job('watch-links', 60_000, watchLinks),
+    job('end-shelves', 60_000, endShelves),
+    job('settle-alarms', 60_000, settleAlarms),
+    job('announce-alarms', 60_000, announceAlarms),
+    job('expire-alarms', 60_000, expireAlarms),
+    job('pack-metrics', 60_000, packMetrics),
+    job('expire-metrics', 3_600_000, expireMetrics),
     job('sweep-uploads', 3_600_000, sweepUploads),
     job('seal-audit', 60_000, sealAudit),
     job('expire-idempotency', 3_600_000, expireIdempotency),
+    job('expire-deliveries', 3_600_000, expireDeliveries),
     job('note-at-work', 60_000, noteThatJobsRun),
   ]
 }

@@ -78,7 +78,7 @@ const entries: readonly AlarmEntry[] = [
   entry('300.001', 'Rollout paused', 'controller', ['major'], 'rollout=ID', 'operational-violation', 'procedural-error', null, false,
     'A rollout has paused by itself and waits for a person.', '`murmur rollout show ID` says why; resume it, or abort it.'),
   entry('300.002', 'Deployment failed', 'controller', ['major'], 'rollout=ID', 'processing-error', 'software-error', null, false,
-    'A site could not be brought to its release; it runs what it ran before, or is not known to.', '`murmur rollout explain SITE` shows the fault; retry, waive, or publish a mended release.'),
+    'A site could not be brought to its release; it runs what it ran before, or is not known to.', '`murmur site explain SITE` shows the fault; retry, waive, or publish a mended release.'),
   entry('300.003', 'Site needs hands', 'controller', ['critical'], 'rollout=ID', 'processing-error', 'software-error', null, false,
     'Neither the old nor the new release could be established at a site.', 'Go there or log in: the fault says what failed. The agent notices by itself when it is mended.'),
   entry('400.001', 'Webhook failing', 'controller', ['major', 'minor'], 'webhook=ID', 'communications', 'remote-node-transmission-error', null, false,
@@ -98,6 +98,9 @@ export const alarmIds = {
   siteOffline: '200.003', siteSuspect: '200.004', clockSkew: '200.005', agentTooOld: '200.006', nodeLocked: '200.007', rolloutPaused: '300.001', deploymentFailed: '300.002', needsHands: '300.003',
   webhookFailing: '400.001', storeUnreachable: '400.002', brokerUnreachable: '400.003',
 } as const
+
+/** A site says these once and does not know when they end: a person clears them. */
+export const saidOnceAlarms: readonly string[] = [alarmIds.forgedDirective, alarmIds.duplicateIdentity]
 
 /** The site of alarms that are about the whole fleet: a name no site can have. */
 export const fleetSite = '_fleet'

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { severities } from './states.ts'
 
-/** What happens to an alarm, in the order of its life. `noted`: somebody changed what is not its state, such as a note. */
+/** What happens to an alarm, in the order of its life. */
 export const alarmChanges = ['raised', 'changed', 'acknowledged', 'shelved', 'unshelved', 'cleared'] as const
 export type AlarmChange = (typeof alarmChanges)[number]
 
@@ -10,7 +10,7 @@ export const eventTypes = [
   ...alarmChanges.map((change) => `alarm.${change}` as const),
   'rollout.create', 'rollout.start', 'rollout.pause', 'rollout.resume', 'rollout.complete', 'rollout.abort', 'rollout.aborted', 'wave.open', 'wave.done',
   'deployment.succeeded', 'deployment.failed', 'deployment.rolled-back', 'deployment.timed-out', 'deployment.needs-hands', 'deployment.lose', 'deployment.park',
-  'release.available', 'site.create', 'site.enrol', 'site.remove', 'webhook.test',
+  'release.available', 'site.created', 'site.enrolled', 'site.removed', 'webhook.test',
 ] as const
 export type EventType = (typeof eventTypes)[number]
 export const eventPrefix = 'murmuration.'

@@ -67,6 +67,8 @@ export const limits = {
   agentClockSkewMs: 5 * 60_000,
   // faults and monitoring
   alarmsPerSiteMax: 256,
+  /** All that stand at a site, as JSON: with a block of metrics they fit into one message. */
+  standingBytesMax: 40 * 1024,
   alarmEntityMax: 200,
   alarmHistoryMs: 90 * 86_400_000,
   /** How long the row of a cleared alarm stays, so that a late copy of its report raises nothing. */
@@ -81,9 +83,11 @@ export const limits = {
   metricBlockMs: 15 * 60_000,
   samplesPerBlockMax: 180,
   filesystemsPerNodeMax: 32,
+  interfacesPerNodeMax: 64,
   mountPathMax: 256,
   metricBlockBytesMax: 48 * 1024,
-  metricSlots: 192,
+  /** Two days, and eight hours for what comes late and for a store that is away. */
+  metricSlots: 224,
   metricDays: 128,
   metricPackBytesMax: 16 * 1024 * 1024,
   metricKeptMs: 400 * 86_400_000,

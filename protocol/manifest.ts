@@ -216,6 +216,8 @@ export const storeKeys = {
   object: (digest: string) => `objects/${digest.slice(0, 2)}/${digest}`,
   manifest: (digest: string) => `manifests/${digest}.json`,
   epoch: () => 'controller/epoch.json',
+  /** Blocks of metrics of a day (`2026-06-01`), named by their own digest. */
+  metrics: (day: string, digest: string) => `metrics/${day}/${digest}.pack`,
   /** What a check of the links puts and reads. */
   doctor: () => 'controller/doctor',
 } as const

@@ -4,7 +4,8 @@ import { limits } from './limits.ts'
 import { severities } from './states.ts'
 
 const AbsolutePath = z.string().min(1).max(limits.mountPathMax).regex(/^\/[^\0\p{Cc}]*$/u, 'must be an absolute path without control characters')
-const Name = z.string().max(limits.slugLengthMax).regex(/^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$/, 'must be lower-case letters, digits and inner hyphens')
+/** What a check is called, and a command that a site allows. */
+export const CheckName = z.string().max(limits.slugLengthMax).regex(/^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$/, 'must be lower-case letters, digits and inner hyphens')
 const Severity = z.enum(severities)
 
 /** Raised once `raiseAfter` of the last `outOf` samples are beyond a level, cleared once all of the last `clearAfter` are `hysteresis` better than it. */
@@ -19,7 +20,7 @@ const levels = (most: number) => ({ minor: z.number().min(0).max(most).nullable(
 const Threshold = (most: number) => z.strictObject({ ...levels(most), ...debounce })
 
 const common = {
-  name: Name,
+  name: CheckName,
   severity: Severity.default('major'),
   /** Between two tries, and for each of them, in seconds. */
   everyS: z.int().min(5).max(3600).default(60),
@@ -31,7 +32,7 @@ const common = {
 export const SiteCheck = z.discriminatedUnion('type', [
   z.strictObject({ ...common, type: z.literal('http'), url: z.url({ protocol: /^https?$/ }).max(2000), status: z.array(z.int().min(100).max(599)).min(1).max(20).default([200]), bodyContains: z.string().max(1000).optional() }),
   z.strictObject({ ...common, type: z.literal('tcp'), host: z.string().min(1).max(253), port: z.int().min(1).max(65_535) }),
-  z.strictObject({ ...common, type: z.literal('command'), command: Name }),
+  z.strictObject({ ...common, type: z.literal('command'), command: CheckName }),
 ])
 export type SiteCheck = z.infer<typeof SiteCheck>
 
@@ -100,3 +101,5 @@ export function mergeMonitoring(...layers: readonly MonitoringSettings[]): Monit
 
 /** The bytes whose SHA-256 names a set of settings: a site says by it which it follows. */
 export const monitoringText = (settings: MonitoringSettings): string => canonicalJson(settings)
+/** What that is of settings that say nothing: an agent that follows the defaults may say this, or null. */
+export const defaultsDigest = '44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a'

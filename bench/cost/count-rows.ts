@@ -1,27 +1,33 @@
 import { sealAudit } from '../../functions/audit/seal.ts'
+import { receiveReports } from '../../functions/ingest/receive.ts'
 import { createJobs } from '../../functions/jobs.ts'
+import { limits } from '../../protocol/limits.ts'
+import { controllerProtocols } from '../../protocol/protocol-versions.ts'
 import type { ReportBody } from '../../protocol/reports.ts'
 import { startController, type Controller } from '../../test/support/controller.ts'
 import { addRelease, look, startRollout, tick } from '../../test/support/practice-fleet.ts'
 import type { PracticeSite } from '../../test/support/practice-site.ts'
 import { enrolOnline } from '../enrol-online.ts'
+import { ordinaryBlock } from '../ordinary-block.ts'
 import type { Meter, Rows } from './meter.ts'
 
 /**
  * Rows at a fleet of `sites`: one minute with nothing to do, creating a rollout, one deployment of it (the mean of those that were played), and one
- * goodbye with the hello after it of a site that has had one. What is written into the audit trail is sealed, too.
+ * goodbye with the hello after it of a site that has had one, one metric block that comes alone, with the length of its message. What is written into the audit trail is sealed, too.
  */
-export type RowCounts = { sites: number; idleMinute: Rows; reconnect: Rows; createRollout: Rows; deployment: Rows; played: number }
+export type RowCounts = { sites: number; idleMinute: Rows; reconnect: Rows; metricBlock: Rows & { bytes: number }; createRollout: Rows; deployment: Rows; played: number }
 
 const playedMax = 200
+const blocksMax = 100
 
 /** A whole controller over a libSQL server, and sites that say what a real agent was seen to say: `phases` of its progress. */
-export async function countRows(meter: Meter, sites: number, phases: readonly string[]): Promise<RowCounts> {
+export async function countRows(meter: Meter, sites: number, nodes: number, phases: readonly string[]): Promise<RowCounts> {
   const controller = await startController({ databaseUrl: meter.databaseUrl })
   try {
-    const fleet = await enrolOnline(controller, Array.from({ length: sites }, (_, i) => `site-${String(i).padStart(5, '0')}`))
+    const fleet = await enrolOnline(controller, Array.from({ length: sites }, (_, i) => `site-${String(i).padStart(5, '0')}`), controllerProtocols)
     await runJobs(controller)
     const idleMinute = await meter.measure(() => runJobs(controller))
+    const metricBlock = await countBlocks(meter, controller, [...fleet.values()].slice(0, blocksMax), nodes)
     const release = await addRelease(controller, '1.0.0')
     let id = ''
     const createRollout = await meter.measure(async () => {
@@ -51,7 +57,7 @@ export async function countRows(meter: Meter, sites: number, phases: readonly st
       await sealAll(controller)
     })
     const each = (total: number): number => total / played
-    return { sites, idleMinute, reconnect, createRollout, deployment: { roundTrips: each(all.roundTrips), read: each(all.read), written: each(all.written) }, played }
+    return { sites, idleMinute, reconnect, metricBlock, createRollout, deployment: { roundTrips: each(all.roundTrips), read: each(all.read), written: each(all.written) }, played }
   } finally {
     controller.close()
   }
@@ -69,6 +75,24 @@ async function sealAll(controller: Controller): Promise<void> {
     if (head.seq === seq) return
     seq = head.seq
   }
+}
+
+/** The second block of each of these sites, so that whatever is written for the first only is not counted. */
+async function countBlocks(meter: Meter, controller: Controller, fleet: readonly PracticeSite[], nodes: number): Promise<RowCounts['metricBlock']> {
+  const startMs = controller.clock.nowMs() - (controller.clock.nowMs() % limits.metricBlockMs) - 2 * limits.metricBlockMs
+  let bytes = 0
+  const sayAll = async (fromMs: number): Promise<void> => {
+    for (const [i, site] of fleet.entries()) {
+      const message = await site.message({ kind: 'metrics', block: ordinaryBlock(nodes, fromMs, i), alarms: [] })
+      bytes = message.payload.length
+      await receiveReports(controller.context(), [message])
+      await controller.settle()
+    }
+  }
+  await sayAll(startMs)
+  const { roundTrips, read, written } = await meter.measure(() => sayAll(startMs + limits.metricBlockMs))
+  const each = (total: number): number => total / fleet.length
+  return { roundTrips: each(roundTrips), read: each(read), written: each(written), bytes }
 }
 
 async function play(site: PracticeSite, phases: readonly string[]): Promise<boolean> {

@@ -25,7 +25,7 @@ async function count(): Promise<Counts> {
   console.log('one site:', JSON.stringify(site, null, 1))
   const rows: RowCounts[] = []
   for (const sites of [100, 1000, 10_000]) {
-    rows.push(await metered((meter) => countRows(meter, sites, site.deployment.phases)))
+    rows.push(await metered((meter) => countRows(meter, sites, assumptions.nodesPerSite, site.deployment.phases)))
     console.log('rows:', JSON.stringify(rows.at(-1)))
   }
   return { measuredAt: new Date().toISOString(), site, rows, cpuMsPerRequest: await cpuOfReport() }

@@ -38,6 +38,16 @@ const goodbyes = (traffic: Traffic): number => traffic.connects
  */
 const iotMessages = (t: Traffic): number => t.connects * 2 + t.up + goodbyes(t) + t.published + t.retained + t.down * 2
 
+/** Of AWS IoT's messages, which it counts by 5 KB. */
+const units = (bytes: number): number => Math.ceil(bytes / 5120)
+
+/** What a month of metric blocks comes to. A rule of AWS IoT hands on each by itself; our bridge all that come within 200 ms, of the minute over which sites spread them. */
+function blocksOf(rows: RowCounts, { daysPerMonth }: Assumptions, sites: number, broker: Broker) {
+  const quarters = daysPerMonth * 96
+  const blocks = sites * quarters
+  return { blocks, units: blocks * units(rows.metricBlock.bytes), requests: broker === 'aws-iot' ? blocks : quarters * Math.min(sites, 60_000 / 200), read: blocks * rows.metricBlock.read, written: blocks * rows.metricBlock.written }
+}
+
 /** Rows at a fleet size that was not counted itself: those of the next larger one that was. */
 const rowsAt = (counts: Counts, sites: number): RowCounts => counts.rows.find((rows) => rows.sites >= sites) ?? counts.rows.at(-1)!
 
@@ -49,17 +59,18 @@ export function priceMonth(counts: Counts, prices: Prices, assumed: Assumptions,
   const reports = fleet.up + goodbyes(fleet)
   const minutes = assumed.daysPerMonth * 24 * 60
   // A batch waits 200 ms for company, and so few reports come that it rarely gets any.
-  const requests = reports + fleet.requests + minutes
-  const read = rows.idleMinute.read * minutes + rows.reconnect.read * fleet.connects + (rows.createRollout.read + rows.deployment.read * sites) * rollouts
-  const written = rows.idleMinute.written * minutes + rows.reconnect.written * fleet.connects + (rows.createRollout.written + rows.deployment.written * sites) * rollouts
-  return bill([...brokerItems(prices, assumed, fleet, sites, broker), ...workerItems(prices, requests, requests * counts.cpuMsPerRequest), tursoItem(prices, read, written), ...r2Items(counts, prices, assumed, fleet, sites, rollouts)])
+  const metrics = blocksOf(rows, assumed, sites, broker)
+  const requests = reports + fleet.requests + minutes + metrics.requests
+  const read = metrics.read + rows.idleMinute.read * minutes + rows.reconnect.read * fleet.connects + (rows.createRollout.read + rows.deployment.read * sites) * rollouts
+  const written = metrics.written + rows.idleMinute.written * minutes + rows.reconnect.written * fleet.connects + (rows.createRollout.written + rows.deployment.written * sites) * rollouts
+  return bill([...brokerItems(prices, assumed, fleet, metrics.units, sites, broker), ...workerItems(prices, requests, requests * counts.cpuMsPerRequest), tursoItem(prices, read, written), ...r2Items(counts, prices, assumed, fleet, sites, rollouts)])
 }
 
-function brokerItems({ awsIot, brokerServer }: Prices, { daysPerMonth }: Assumptions, fleet: Traffic, sites: number, broker: Broker): Item[] {
+function brokerItems({ awsIot, brokerServer }: Prices, { daysPerMonth }: Assumptions, fleet: Traffic, blockUnits: number, sites: number, broker: Broker): Item[] {
   if (broker === 'own broker') return [{ item: 'own broker', amount: 1, unit: 'server', dollars: brokerServer.month }]
   const minutes = sites * daysPerMonth * 24 * 60
-  const messages = iotMessages(fleet)
-  const reports = fleet.up + goodbyes(fleet)
+  const messages = iotMessages(fleet) + blockUnits
+  const reports = fleet.up + goodbyes(fleet) + blockUnits
   return [
     { item: 'AWS IoT: connections', amount: minutes, unit: 'minutes', dollars: (minutes / million) * awsIot.perMillionConnectedMinutes },
     { item: 'AWS IoT: messages', amount: messages, unit: 'messages', dollars: (messages / million) * awsIot.perMillionMessages },

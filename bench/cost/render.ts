@@ -20,7 +20,7 @@ Made by \`npm run cost\` from \`bench/cost/counts.json\` (operations that were c
 was seen) and \`bench/cost/assumptions.json\`. Change one of them and run it again; \`npm run cost -- --count\` counts anew (it needs sqld).
 
 Assumed: ${assumed.reconnectsPerSiteMonth} reconnects and ${assumed.agentStartsPerSiteMonth} start of the agent per site and month, ${assumed.rolloutsPerMonth} rollouts a month of ${assumed.releaseGb} GB in ${assumed.releaseObjects} objects to every site, of which the sites have nothing yet;
-${assumed.releasesKept} releases kept. Alarms are not in it: each is one message and two or three rows. **Metrics are not in it either, for the agents do not send any yet**: they are to be one message and one row per site and quarter of an hour.
+${assumed.releasesKept} releases kept; ${assumed.nodesPerSite} nodes a site, whose metrics come as one block each quarter of an hour. Alarms and webhooks are not in it: each alarm is one message and some ten rows, and a request for each endpoint that is told.
 
 ## Per site and month
 
@@ -51,9 +51,9 @@ ${table(['', 'connections', 'messages up', 'messages down', 'requests to the con
 
 Publishing: ${counts.site.publish.uploads} uploads, and ${counts.site.publish.looks} looks at the store by the controller. Rows, as a libSQL server counts them:
 
-${table(['sites', 'a minute with nothing to do: read / written', 'goodbye and hello', 'creating a rollout', 'one deployment'], counts.rows.map((r) => [r.sites.toLocaleString('en'), pairOf(r.idleMinute), pairOf(r.reconnect), pairOf(r.createRollout), `${pairOf(r.deployment)} (mean of ${r.played})`]))}
+${table(['sites', 'a minute with nothing to do: read / written', 'goodbye and hello', 'a metric block', 'creating a rollout', 'one deployment'], counts.rows.map((r) => [r.sites.toLocaleString('en'), pairOf(r.idleMinute), pairOf(r.reconnect), `${pairOf(r.metricBlock)}, ${r.metricBlock.bytes.toLocaleString('en')} bytes`, pairOf(r.createRollout), `${pairOf(r.deployment)} (mean of ${r.played})`]))}
 
-What AWS IoT meters of these: each connection and its subscription, each message up or down, each acknowledgement by a site, each last will, and each publishing by the controller (twice where the broker is to keep it).
+What AWS IoT meters of these: each connection and its subscription, each message up or down, each acknowledgement by a site, each last will, each publishing by the controller (twice where the broker is to keep it), and each metric block by units of 5 KB.
 
 CPU: ${counts.cpuMsPerRequest.toFixed(1)} ms for a batch of one report and all that follows it, measured on Node; Workers' own figure was not to be had.
 `

@@ -16,21 +16,28 @@ CREATE TABLE webhook (
   -- how far the two logs have been read for it
   alarm_seq INTEGER NOT NULL,
   audit_seq INTEGER NOT NULL,
-  -- attempts that failed in a row; while it fails, one message is tried at a time, not before `hold_until_ms`
+  -- rounds in a row in which every attempt failed; while it fails, one message is tried at a time
   failures INTEGER NOT NULL,
   failing_since_ms INTEGER,
+  -- when a message was given up for good, with none delivered since
+  given_up_ms INTEGER,
+  -- nothing is sent before it: it fails, or asked for time
   hold_until_ms INTEGER NOT NULL,
+  -- up to when its rate is used up
+  paced_until_ms INTEGER NOT NULL,
   created_by TEXT NOT NULL,
   created_ms INTEGER NOT NULL,
   version INTEGER NOT NULL
 ) STRICT;
 
--- One message. `order_key` is what must arrive in order (one alarm, one rollout); a message of many events has '*'.
+-- One message. `order_keys` are what must arrive in order (hashes of the alarms and rollouts it is about): it waits while an earlier one with
+-- one of them waits.
 CREATE TABLE delivery (
-  id TEXT PRIMARY KEY,
+  seq INTEGER PRIMARY KEY,
+  id TEXT NOT NULL UNIQUE,
   webhook_id TEXT NOT NULL,
   state TEXT NOT NULL,
-  order_key TEXT NOT NULL,
+  order_keys TEXT NOT NULL,
   types TEXT NOT NULL,
   subject TEXT NOT NULL,
   events TEXT NOT NULL,
@@ -43,7 +50,10 @@ CREATE TABLE delivery (
   log TEXT NOT NULL,
   replay_of TEXT
 ) STRICT;
-CREATE INDEX delivery_due ON delivery (webhook_id, due_ms, id) WHERE state = 'waiting';
-CREATE INDEX delivery_order ON delivery (webhook_id, order_key, id) WHERE state = 'waiting';
-CREATE INDEX delivery_log ON delivery (webhook_id, id);
+-- the queue, in its order
+CREATE INDEX delivery_waiting ON delivery (webhook_id, seq) WHERE state = 'waiting';
+-- what waits about one alarm
+CREATE INDEX delivery_subject ON delivery (webhook_id, subject) WHERE state = 'waiting';
+CREATE INDEX delivery_log ON delivery (webhook_id, created_ms, seq);
 CREATE INDEX delivery_ended ON delivery (ended_ms) WHERE ended_ms IS NOT NULL;
+CREATE INDEX delivery_replay ON delivery (replay_of) WHERE replay_of IS NOT NULL;

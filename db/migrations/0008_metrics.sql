@@ -22,16 +22,15 @@ CREATE TABLE metric_day (
   PRIMARY KEY (site_id, slot)
 ) STRICT, WITHOUT ROWID;
 
--- Objects with the blocks of a day of the sites from `first_site` to `last_site`.
+-- Objects with the blocks of a day of the sites up to `last_site`, from behind that of the row before it; '~' ends the day. `object`
+-- is empty where none of them said anything.
 CREATE TABLE metric_pack (
   day INTEGER NOT NULL,
-  part INTEGER NOT NULL,
-  first_site TEXT NOT NULL,
   last_site TEXT NOT NULL,
   object TEXT NOT NULL,
   stored_bytes INTEGER NOT NULL,
   created_ms INTEGER NOT NULL,
-  PRIMARY KEY (day, part)
+  PRIMARY KEY (day, last_site)
 ) STRICT, WITHOUT ROWID;
 
 -- How full a site is: its fullest filesystem, in permille, and in how many days its first one is full.
@@ -55,3 +54,11 @@ CREATE TABLE live_view (
   seq INTEGER NOT NULL,
   samples TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+-- What a site that is gone had in use is nobody's any more; its packs stay as long as all others.
+CREATE TRIGGER site_metrics_dropped AFTER UPDATE OF state ON site WHEN new.state = 'removed' AND old.state <> 'removed' BEGIN
+  DELETE FROM metric_block WHERE site_id = new.id;
+  DELETE FROM metric_day WHERE site_id = new.id;
+  DELETE FROM capacity WHERE site_id = new.id;
+  DELETE FROM live_view WHERE site_id = new.id;
+END;

@@ -34,13 +34,20 @@ export const alarm = sqliteTable(
     /** Times it was raised since `flapsSinceMs`. */
     flaps: integer().notNull().default(0),
     flapsSinceMs: integer('flaps_since_ms').notNull().default(0),
+    /** It has ended, and stands on only because it comes and goes too often to be written each time. */
+    withheld: integer({ mode: 'boolean' }).notNull().default(false),
+    /** The worst severity it had since it was raised, once it is not that bad any more; '' before. Kept by a trigger. */
+    worst: text().$type<Severity | ''>().notNull().default(''),
   },
   (t) => [
     primaryKey({ columns: [t.siteId, t.alarmId, t.entity] }),
-    // all partial in the migrations: only those that stand, lie on the shelf, are silent, or have cleared
+    // all partial in the migrations: only those that stand, gate, flap, lie on the shelf, are silent, or have cleared
     index('alarm_standing').on(t.raisedMs, t.siteId, t.alarmId, t.entity),
     index('alarm_standing_severity').on(t.severity, t.raisedMs, t.siteId, t.alarmId, t.entity),
     index('alarm_standing_id').on(t.alarmId, t.raisedMs, t.siteId, t.entity),
+    index('alarm_standing_site').on(t.siteId, t.raisedMs, t.alarmId, t.entity),
+    index('alarm_standing_gating').on(t.raisedMs, t.siteId, t.alarmId, t.entity),
+    index('alarm_flapping').on(t.flapsSinceMs),
     index('alarm_shelved').on(t.shelvedUntilMs),
     index('alarm_silenced').on(t.siteId),
     index('alarm_cleared').on(t.clearedMs),
@@ -59,13 +66,15 @@ export const alarmEvent = sqliteTable(
     entity: text().notNull(),
     change: text().$type<AlarmChange>().notNull(),
     severity: text().$type<Severity>().notNull(),
+    /** The worst it had since it was raised. */
+    worst: text().$type<Severity>().notNull(),
     text: text().notNull(),
     gating: integer({ mode: 'boolean' }).notNull(),
     silenced: integer({ mode: 'boolean' }).notNull(),
     actor: text().notNull(),
     note: text().notNull(),
   },
-  (t) => [index('alarm_event_site').on(t.siteId, t.seq), index('alarm_event_id').on(t.alarmId, t.seq)],
+  (t) => [index('alarm_event_time').on(t.atMs), index('alarm_event_site').on(t.siteId, t.atMs), index('alarm_event_id').on(t.alarmId, t.atMs)],
 )
 export type AlarmEventRow = typeof alarmEvent.$inferSelect
 

@@ -59,14 +59,19 @@ export const site = sqliteTable(
     monitoring: text({ mode: 'json' }).$type<MonitoringSettings>().notNull().default({}),
     monitoringChecked: integer('monitoring_checked').notNull().default(0),
     monitoringWanted: text('monitoring_wanted'),
-    /** What its agent said it follows, '' for the defaults; null before it said anything. */
+    /** The digest that its agent said it follows; '' once it was told another and has not answered yet; null where it cannot say. */
     monitoringHeld: text('monitoring_held'),
+    /** Not told again before this, and how often it was told in vain. */
+    monitoringDueMs: integer('monitoring_due_ms').notNull().default(0),
+    monitoringTries: integer('monitoring_tries').notNull().default(0),
     locks: text({ mode: 'json' }).$type<NodeLockRow[]>().notNull().default([]),
   },
   (t) => [
     // the console's and the CLI's filter; most sites are online, so the others are found quickly
     index('site_presence').on(t.presence, t.id),
+    // partial in the migration: only enrolled sites, and of those only the ones that are online and follow something else
     index('site_monitoring').on(t.monitoringChecked, t.id),
+    index('site_monitoring_lacking').on(t.monitoringDueMs, t.id),
   ],
 )
 export type SiteRow = typeof site.$inferSelect

@@ -25,14 +25,11 @@ export const metricDay = sqliteTable(
   (t) => [primaryKey({ columns: [t.siteId, t.slot] })],
 )
 
-/** An object with the blocks of a day of the sites from `firstSite` to `lastSite`. */
+/** An object with the blocks of a day of the sites up to `lastSite`, from behind that of the row before it; `~` ends the day. `object` is empty where none of them said anything. */
 export const metricPack = sqliteTable(
   'metric_pack',
-  {
-    day: integer().notNull(), part: integer().notNull(), firstSite: text('first_site').notNull(), lastSite: text('last_site').notNull(),
-    object: text().notNull(), storedBytes: integer('stored_bytes').notNull(), createdMs: integer('created_ms').notNull(),
-  },
-  (t) => [primaryKey({ columns: [t.day, t.part] })],
+  { day: integer().notNull(), lastSite: text('last_site').notNull(), object: text().notNull(), storedBytes: integer('stored_bytes').notNull(), createdMs: integer('created_ms').notNull() },
+  (t) => [primaryKey({ columns: [t.day, t.lastSite] })],
 )
 
 /** How full a site is: its fullest filesystem, in permille, and in how many days its first one is full. */

@@ -6,6 +6,7 @@ import type { Deps } from '../context.ts'
 import { describeError } from './describe-error.ts'
 import { docsPolicy, renderDocs } from './docs.ts'
 import { handlers } from './handlers.ts'
+import { serveMetrics } from './metrics-route.ts'
 import { openApi } from './openapi.ts'
 import { problemOf, problemResponse } from './problem.ts'
 import { requestIdOf, serveContract } from './serve-contract.ts'
@@ -20,6 +21,7 @@ export function createApp(deps: Deps): Hono {
     const serve = serveContract(deps, contract, handlers[id] as unknown as Serve)
     app.on(contract.method.toUpperCase(), contract.path.replaceAll(/\{(\w+)\}/g, ':$1'), serve)
   }
+  app.get('/metrics', serveMetrics(deps))
   const pages = createPages(deps)
   const page = { 'cache-control': 'no-cache', 'x-content-type-options': 'nosniff' }
   app.get('/openapi.json', (c) => c.body(pages().document, 200, { ...page, 'content-type': 'application/json' }))

@@ -1,7 +1,7 @@
 import { Hono, type Context } from 'hono'
 import { FleetError } from '../../protocol/errors.ts'
-import type { ObjectFacts } from '../ports/object-store.ts'
-import { parseRange, type ByteRange } from './parse-range.ts'
+import type { ByteRange, ObjectFacts } from '../ports/object-store.ts'
+import { parseRange } from './parse-range.ts'
 import { checkObjectUrl, type ObjectSigning, type ObjectUpload } from './sign-object-url.ts'
 
 /** A store that can be read and written in streams, for those that clients cannot reach themselves. */

@@ -21,3 +21,21 @@ export function pageOf<Row, View>(rows: readonly Row[], limit: number, view: (ro
   const items = rows.slice(0, limit)
   return { items: items.map(view), next: rows.length > limit ? encodeCursor(keyOf(items.at(-1)!)) : null }
 }
+
+/**
+ * A page of at most `limit` items out of rows that were scanned in order, up to `scanMax` of them, and of which only some are wanted: it may be short, or empty,
+ * while there is more. The next one goes on behind the last row that was looked at.
+ */
+export function pageOfScan<Row, View>(
+  rows: readonly Row[],
+  { limit, scanMax, isWanted, view, keyOf }: { limit: number; scanMax: number; isWanted: (row: Row) => boolean; view: (row: Row) => View; keyOf: (row: Row) => readonly (string | number)[] },
+): { items: View[]; next: string | null } {
+  const items: View[] = []
+  let looked = 0
+  for (const row of rows) {
+    if (items.length === limit) break
+    looked++
+    if (isWanted(row)) items.push(view(row))
+  }
+  return { items, next: looked > 0 && (looked < rows.length || rows.length === scanMax) ? encodeCursor(keyOf(rows[looked - 1]!)) : null }
+}

@@ -1,5 +1,4 @@
-/** Bytes `offset` to `offset + length`. */
-export type ByteRange = { offset: number; length: number }
+import type { ByteRange } from '../ports/object-store.ts'
 
 /**
  * What a Range header (RFC 9110 §14.2) asks of `size` bytes. `whole` where it may be ignored: absent, another unit,

@@ -5,6 +5,7 @@ import { RequestId } from '../../protocol/ids.ts'
 import { controllerProtocols, protocolHeader } from '../../protocol/protocol-versions.ts'
 import { newContext, type Actor, type Ctx, type Deps } from '../context.ts'
 import { dispatchDirectives } from '../directive/dispatch.ts'
+import { wakeWebhooks } from '../webhook/run.ts'
 import { allows } from './allows.ts'
 import { authenticate } from './authenticate.ts'
 import { describeError } from './describe-error.ts'
@@ -41,7 +42,7 @@ export function serveContract(deps: Deps, contract: Contract, handle: Handle): (
       const kind = contract.idempotencyKey
       const answer = await (kind === false ? handle(ctx, input) : withIdempotency(ctx, request, await read(), kind, (marked) => handle(marked, input)))
       response = answerResponse(contract, request, answer, requestId)
-      if (contract.method !== 'get' && contract.access !== 'agent') dispatchLater(ctx)
+      if (contract.method !== 'get' && contract.access !== 'agent') goOnLater(ctx, contract)
     } catch (error) {
       const problem = problemOf(error, { requestId, ifMatch: contract.etag && request.headers.has('if-match') })
       if (problem.status >= 500) deps.log.write('error', 'http.failed', { requestId, route: contract.path, cause: describeError(error) })
@@ -63,8 +64,9 @@ function answerResponse(contract: Contract, request: Request, answer: unknown, r
   return new Response(JSON.stringify(answer), { status: contract.status, headers: { ...headers, 'content-type': 'application/json' } })
 }
 
-/** What a request decided goes out at once; the schedule sends whatever this does not get to. */
-function dispatchLater(ctx: Ctx): void {
+/** What a request decided goes out at once, and is told; the schedule does whatever this does not get to. What reports brought about, their ingest has told. */
+function goOnLater(ctx: Ctx, contract: Contract): void {
   const sender: Ctx = { ...ctx, actor: { name: 'controller', role: 'controller' } }
   ctx.background(dispatchDirectives(sender).catch((error: unknown) => ctx.log.write('warn', 'dispatch.failed', { requestId: ctx.requestId, cause: describeError(error) })))
+  if (contract.access !== 'ingest') wakeWebhooks(ctx)
 }

@@ -37,7 +37,7 @@ export async function confirmReleases(ctx: Ctx): Promise<number> {
 function countRequests(store: ObjectStore): { counted: ObjectStore; requests(): number } {
   let requests = 0
   const head: ObjectStore['head'] = (key) => (requests++, store.head(key))
-  const get: ObjectStore['get'] = (key, bytesMax) => (requests++, store.get(key, bytesMax))
+  const get: ObjectStore['get'] = (...asked) => (requests++, store.get(...asked))
   return { counted: { ...store, head, get }, requests: () => requests }
 }
 

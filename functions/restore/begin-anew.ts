@@ -1,3 +1,4 @@
+import { doubtedKey } from '../ingest/doubt-presence.ts'
 import { nextState } from '../rollout/move.ts'
 import { epochKey } from './epoch.ts'
 
@@ -22,6 +23,7 @@ export function beginAnew(facts: string): string {
     // nothing is desired until somebody decides anew; a claim may have been used since
     `UPDATE site SET epoch = ${fact('epoch')}, generation = 0, desired = NULL, desired_deployment = NULL, desired_epoch = ${fact('epoch')}, desired_generation = 0,
        presence = CASE state WHEN 'removed' THEN 'offline' ELSE 'unknown' END, connection_id = NULL, claim_hash = NULL, claim_expires_ms = NULL`,
+    `INSERT INTO setting (key, value) SELECT '${doubtedKey}', json_object('atMs', now_ms) FROM ${facts} WHERE true ON CONFLICT (key) DO UPDATE SET value = excluded.value`,
     // a release of the lost hour may have claimed them: better that the store keeps too much
     'DELETE FROM object_removal',
     audit('deployment.lose', `'rollout/' || rollout_id`, 'site_id', `'${inFlightWhy}'`, `FROM deployment WHERE ${inFlight}`),

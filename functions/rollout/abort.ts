@@ -6,10 +6,12 @@ import { FleetError } from '../../protocol/errors.ts'
 import type { RolloutView } from '../../protocol/http/rollouts.ts'
 import { limits } from '../../protocol/limits.ts'
 import { irreversibleComponents } from '../../protocol/manifest.ts'
+import { failureStates } from '../../protocol/states.ts'
 import type { Ctx } from '../context.ts'
 import { issueAborts } from '../directive/issue.ts'
 import { changeRollout, nextRolloutState } from './change.ts'
-import { movableBy, nextState } from './move.ts'
+import { listOf, movableBy, nextState } from './move.ts'
+import { settleOutcomes } from './note-outcomes.ts'
 
 export type AbortMode = (typeof abortModes)[number]
 
@@ -29,6 +31,7 @@ export async function abortRollout(ctx: Ctx, id: string, input: { mode: AbortMod
           sql: `UPDATE deployment SET state = ${nextState(`'cancel'`)}, why = ?, ended_ms = ?, updated_ms = ? WHERE rollout_id = ? AND state IN (${movableBy('cancel')})`,
           args: ['the rollout was aborted', ctx.nowMs, ctx.nowMs, id],
         },
+        ...settleOutcomes(ctx, { sql: `SELECT site_id FROM deployment WHERE rollout_id = ? AND state IN (${listOf(failureStates)})`, args: [id] }),
         ...(input.mode === 'finish' ? [] : await abortsInFlight(ctx, id, input.mode)),
       ],
       events: [{ action: 'rollout.abort', entity: `rollout/${id}`, why: input.reason, detail: { mode: input.mode } }],

@@ -8,6 +8,8 @@ import type { Ctx } from '../context.ts'
 import { issueGrants } from '../directive/issue.ts'
 import type { Decision, RolloutStep } from './decide.ts'
 import { isIn, moveDeployments, named } from './move.ts'
+import { raiseOutcomes, settleOutcomes } from './note-outcomes.ts'
+import { notePause } from './note-pause.ts'
 import { executedIn, failuresIn, type RolloutSnapshot } from './snapshot.ts'
 
 type StepOf<K extends RolloutStep['kind']> = Extract<RolloutStep, { kind: K }>
@@ -16,10 +18,14 @@ type StepOf<K extends RolloutStep['kind']> = Extract<RolloutStep, { kind: K }>
 export async function applyDecision(ctx: Ctx, snapshot: RolloutSnapshot, decision: Decision): Promise<void> {
   if (decision.steps.length === 0 && wakesInTime(snapshot.wakeMs, decision.wakeMs, ctx.nowMs)) return
   const statements = [...deploymentStatements(ctx, snapshot, decision.steps), ...waveStatements(ctx, snapshot, decision.steps), rolloutStatement(ctx, snapshot, decision)]
+  if (decision.steps.some(({ kind }) => movesPause.has(kind))) statements.push(...notePause(ctx, snapshot.id))
   const events = decision.steps.flatMap((step) => eventOf(snapshot, step) ?? [])
   if (events.length > 0) statements.push(recordEvents(ctx, events))
   await ctx.db.write(statements, [{ sql: 'SELECT version FROM rollout WHERE id = ?', args: [snapshot.id], is: snapshot.version }])
 }
+
+/** After these a rollout may wait for a person that did not, or the other way round. */
+const movesPause: ReadonlySet<RolloutStep['kind']> = new Set<RolloutStep['kind']>(['pause', 'complete', 'reopen', 'settleAbort'])
 
 /** Whether the wake time that is stored already does: then a decision without steps costs no write. */
 const wakesInTime = (storedMs: number | null, wantedMs: number | null, nowMs: number): boolean =>
@@ -36,7 +42,9 @@ function deploymentStatements(ctx: Ctx, snapshot: RolloutSnapshot, steps: readon
   move('skip', pick(steps, 'skip'), { ended_ms: { sql: '?', args: [ctx.nowMs] } })
   move('park', pick(steps, 'park'))
   move('unpark', pick(steps, 'unpark'), { not_before_ms: { sql: '0' } })
-  move('silence', pick(steps, 'loseSite'), { ended_ms: { sql: '?', args: [ctx.nowMs] }, deadline_ms: { sql: 'NULL' }, failures: { sql: 'failures + 1' } })
+  const lost = pick(steps, 'loseSite')
+  move('silence', lost, { ended_ms: { sql: '?', args: [ctx.nowMs] }, deadline_ms: { sql: 'NULL' }, failures: { sql: 'failures + 1' } })
+  if (lost.length > 0) statements.push(...raiseOutcomes(ctx, lost.map(({ siteId }) => [snapshot.id, siteId])), ...settleOutcomes(ctx, { sql: 'SELECT value FROM json_each(?)', args: [JSON.stringify(lost.map(({ siteId }) => siteId))] }))
   const deferred = pick(steps, 'defer')
   if (deferred.length > 0) {
     statements.push({

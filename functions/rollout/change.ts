@@ -8,6 +8,7 @@ import { rolloutTable, type RolloutEvent, type RolloutState } from '../../protoc
 import { recordEvents, type Event } from '../audit/record.ts'
 import type { Ctx } from '../context.ts'
 import { advanceRollout } from './advance.ts'
+import { notePause } from './note-pause.ts'
 import { viewRollout } from './view.ts'
 
 /** What an operator's verb does to a rollout; null when the world already is as asked. */
@@ -26,7 +27,7 @@ export async function changeRollout(ctx: Ctx, id: string, ifMatch: number | null
     if (change === null) return { view: await viewRollout(ctx, id), changed: 0 }
     const bump: Statement = { sql: 'UPDATE rollout SET version = version + 1, wake_ms = ? WHERE id = ?', args: [ctx.nowMs, id] }
     try {
-      const results = await ctx.db.write([...change.statements, bump, recordEvents(ctx, change.events)], [{ sql: 'SELECT version FROM rollout WHERE id = ?', args: [id], is: row.version }])
+      const results = await ctx.db.write([...change.statements, bump, ...notePause(ctx, id), recordEvents(ctx, change.events)], [{ sql: 'SELECT version FROM rollout WHERE id = ?', args: [id], is: row.version }])
       await advanceRollout(ctx, id)
       return { view: await viewRollout(ctx, id), changed: results[0]?.rowsAffected ?? 0 }
     } catch (error) {

@@ -1,6 +1,6 @@
 import { limits } from '../../protocol/limits.ts'
 import type { PauseReason } from '../../protocol/states.ts'
-import { failureEvidence, groupPlacesOf, openingHindrances, placesOf, siteHindrances, skipReason, thresholdReachable, waitsForAgents, type Hindrance } from './judge.ts'
+import { alarmEvidence, failureEvidence, groupPlacesOf, openingHindrances, placesOf, siteHindrances, skipReason, thresholdReachable, waitsForAgents, type Hindrance } from './judge.ts'
 import { addTallies, executedIn, failuresIn, inFlightIn, placesTaken, type Candidate, type RolloutSnapshot, type WaveFacts } from './snapshot.ts'
 
 /** One thing to be done, as data, with its reason: the audit entry, the explanation and the dry run are made from it. */
@@ -27,6 +27,8 @@ export type Decision = { steps: readonly RolloutStep[]; /** When to look again t
 const recheckMs = 30_000
 /** The safety net under a running rollout, should every report be lost. */
 const safetyNetMs = 5 * 60_000
+/** A site where somebody works: unlocking has it looked at at once. */
+const lockedRecheckMs = 15 * 60_000
 
 /** What to do next about one rollout, from a snapshot of it. Level-triggered: what woke it makes no difference. */
 export function decideRollout(snapshot: RolloutSnapshot, nowMs: number): Decision {
@@ -76,7 +78,7 @@ function decideRunning(snapshot: RolloutSnapshot, nowMs: number): Decision {
   return { steps, wakeMs: wakeTime(snapshot, changing, waves.wakeMs, ended, paused, nowMs) }
 }
 
-/** Failures beyond the threshold, a threshold out of reach, or a release that was withdrawn stop the rollout by themselves. */
+/** Failures beyond the threshold, alarms at sites that it has changed, a threshold out of reach, or a release that was withdrawn stop the rollout by themselves. */
 function decidePauses(snapshot: RolloutSnapshot): RolloutStep[] {
   const has = (reason: PauseReason) => snapshot.pauses.some((pause) => pause.reason === reason)
   const found: RolloutStep[] = []
@@ -84,6 +86,8 @@ function decidePauses(snapshot: RolloutSnapshot): RolloutStep[] {
   if (!snapshot.waves.some((wave) => wave.tally.pending + wave.tally.parked > 0)) return found
   const evidence = failureEvidence(snapshot)
   if (evidence !== null && !has('failures')) found.push({ kind: 'pause', reason: 'failures', why: evidence })
+  const alarms = alarmEvidence(snapshot)
+  if (alarms !== null && !has('alarm')) found.push({ kind: 'pause', reason: 'alarm', why: alarms })
   const stuck = snapshot.waves.find((wave, i) => wave.state !== 'waiting' && snapshot.waves[i + 1]?.state === 'waiting' && !thresholdReachable(wave))
   if (stuck !== undefined && !has('threshold')) {
     const { name, successThreshold } = stuck.policy
@@ -149,7 +153,7 @@ function decideStarts(snapshot: RolloutSnapshot, open: ReadonlySet<number>, nowM
 /** What a hindrance does to a deployment: some are for good, some park it, some only make it wait. */
 function stepFor(candidate: Candidate, first: Hindrance, nowMs: number): RolloutStep | null {
   const { siteId } = candidate
-  const deferred: RolloutStep = { kind: 'defer', siteId, untilMs: first.untilMs ?? nowMs + recheckMs, code: first.code, why: first.text }
+  const deferred: Extract<RolloutStep, { kind: 'defer' }> = { kind: 'defer', siteId, untilMs: first.untilMs ?? nowMs + recheckMs, code: first.code, why: first.text }
   switch (first.code) {
     case 'removed':
     case 'already-there':
@@ -164,6 +168,8 @@ function stepFor(candidate: Candidate, first: Hindrance, nowMs: number): Rollout
     case 'no-common-protocol':
       // one that is parked already is put off, so that it does not take the others' turn to be looked at
       return candidate.state === 'parked' ? deferred : { kind: 'park', siteId, why: first.text }
+    case 'locked':
+      return { ...deferred, untilMs: nowMs + lockedRecheckMs }
     default:
       return deferred
   }

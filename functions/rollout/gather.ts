@@ -1,13 +1,13 @@
 import { asc, eq, inArray, notInArray, sql, type SQL } from 'drizzle-orm'
 import { release } from '../../db/schema/release.ts'
 import { counter, deployment, rollout, wave, type CounterRow, type RolloutRow, type WaveRow } from '../../db/schema/rollout.ts'
-import { alarm } from '../../db/schema/alarm.ts'
 import { site } from '../../db/schema/fleet.ts'
 import type { ReleaseRef } from '../../protocol/ids.ts'
 import { limits } from '../../protocol/limits.ts'
 import { FleetError } from '../../protocol/errors.ts'
-import type { DeploymentState } from '../../protocol/states.ts'
+import type { DeploymentState, Severity } from '../../protocol/states.ts'
 import { inFlightStates } from '../../protocol/states.ts'
+import { inTheWay } from '../alarm/heed-alarms.ts'
 import type { Ctx } from '../context.ts'
 import { gatherAgentUpdates } from './gather-agent-updates.ts'
 import { groupPlacesOf, placesOf } from './judge.ts'
@@ -21,7 +21,7 @@ const slackAt = (pass: number): number => 10 * 2 ** pass
 
 export const siteFactsColumns = {
   id: site.id, state: site.state, presence: site.presence, running: site.running, architecture: site.architecture, protocolMin: site.protocolMin, protocolMax: site.protocolMax,
-  timeZone: site.timeZone, windows: site.windows, freezes: site.freezes,
+  timeZone: site.timeZone, windows: site.windows, freezes: site.freezes, locks: site.locks,
 }
 
 /**
@@ -49,7 +49,7 @@ export async function gatherRollout(ctx: Ctx, rolloutId: string, pass = 0): Prom
   ])
   const row = rollouts[0]
   if (row === undefined) throw new FleetError('not-found', `there is no rollout ${rolloutId}`)
-  const snapshot = assemble(row, waves, counters, new Map(alarms.map((a) => [a.wave, a.n])))
+  const snapshot = assemble(row, waves, counters, alarms)
   snapshot.overdue = overdue
   snapshot.after = after[0] ?? null
   snapshot.nextDeadlineMs = timers[0]?.deadlineMs ?? null
@@ -60,22 +60,31 @@ export async function gatherRollout(ctx: Ctx, rolloutId: string, pass = 0): Prom
   return snapshot
 }
 
-/** Standing gating alarms per wave, on sites that the rollout has touched. Reads the few alarms that stand, not the many deployments. */
+const touched = `${inTheWay('a')} AND d.site_id = a.site_id AND d.attempt > 0`
+/** Of alarm `a` and deployment `d`: the alarm stands in the way, and was raised at a site after it was granted. */
+export const gatingSince = `${touched} AND a.raised_ms >= d.granted_ms`
+
+/** What stands in the way on the sites that a wave has touched: how many alarms, how many of them since the site was granted, and the first of those. */
+export type GatingAlarms = { rolloutId: string; wave: number; n: number; since: number; siteId: string; alarmId: string; entity: string; severity: Severity; text: string }
+
+/**
+ * Alarms in the way of rollouts, by wave. Reads the few alarms that gate, not the many deployments: as many as stand in the fleet, and a deployment for each and rollout.
+ * Beside `min`, SQLite gives the columns of the row that has it.
+ */
 export const gatingAlarms = (ctx: Ctx, rolloutIds: readonly string[]) =>
-  ctx.db.orm
-    .select({ rolloutId: deployment.rolloutId, wave: deployment.wave, n: sql<number>`count(*)` })
-    .from(alarm)
-    .crossJoin(deployment) // in SQLite this fixes the order: alarms first
-    .where(sql`gating = 1 AND cleared_ms IS NULL AND ${deployment.siteId} = ${alarm.siteId} AND ${inArray(deployment.rolloutId, [...rolloutIds])} AND ${deployment.attempt} > 0`)
-    .groupBy(deployment.rolloutId, deployment.wave)
+  ctx.db.orm.all<GatingAlarms>(sql`
+    SELECT d.rollout_id AS rolloutId, d.wave, count(*) AS n, count(CASE WHEN a.raised_ms >= d.granted_ms THEN 1 END) AS since, a.site_id AS siteId, a.alarm_id AS alarmId, a.entity, a.severity, a.text,
+      min(CASE WHEN a.raised_ms >= d.granted_ms THEN a.raised_ms END) AS firstMs
+    FROM alarm a CROSS JOIN deployment d WHERE ${sql.raw(touched)} AND d.rollout_id IN ${[...rolloutIds]} GROUP BY d.rollout_id, d.wave`)
 
 type Draft = { -readonly [K in keyof RolloutSnapshot]: RolloutSnapshot[K] }
 
 /** A rollout's rows as a snapshot without candidates: enough for its gates and its view. */
-export function assemble(row: RolloutRow, waves: readonly WaveRow[], counters: readonly CounterRow[], alarms: ReadonlyMap<number, number>): Draft {
+export function assemble(row: RolloutRow, waves: readonly WaveRow[], counters: readonly CounterRow[], alarms: readonly GatingAlarms[]): Draft {
   const tallies = new Map<number, Tally>()
   const inFlightByGroup = new Map<string, number>()
   const membersByGroup = new Map<string, number>()
+  const gating = new Map(alarms.map((each) => [each.wave, each]))
   const add = (map: Map<string, number>, key: string, n: number) => map.set(key, (map.get(key) ?? 0) + n)
   for (const { wave: ordinal, grp, state, n } of counters) {
     const tally = tallies.get(ordinal) ?? emptyTally()
@@ -91,11 +100,17 @@ export function assemble(row: RolloutRow, waves: readonly WaveRow[], counters: r
     parkedUntilMs: row.parkedUntilMs, wakeMs: row.wakeMs, after: null,
     waves: waves.map((w): WaveFacts => ({
       ordinal: w.ordinal, policy: w.policy, state: w.state, tally: tallies.get(w.ordinal) ?? emptyTally(), lastSuccessMs: w.lastSuccessMs, approvedBy: w.approvedBy,
-      gatingAlarms: alarms.get(w.ordinal) ?? 0, failuresAcknowledged: w.failuresAcknowledged, executedAcknowledged: w.executedAcknowledged,
+      gatingAlarms: gating.get(w.ordinal)?.n ?? 0, alarmsSince: sinceIn(gating.get(w.ordinal)), failuresAcknowledged: w.failuresAcknowledged, executedAcknowledged: w.executedAcknowledged,
     })),
     outside: tallies.get(-1) ?? emptyTally(), inFlightByGroup, membersByGroup,
     targets: new Map(), candidates: [], overdue: [], nextDeadlineMs: null, nextNotBeforeMs: null,
   }
+}
+
+const sinceIn = (found: GatingAlarms | undefined): WaveFacts['alarmsSince'] => {
+  if (found === undefined || found.since === 0) return null
+  const { since, siteId, alarmId, entity, severity, text } = found
+  return { count: since, first: { siteId, alarmId, entity, severity, text } }
 }
 
 /** Only rows that could be granted, parked or skipped now: none while nothing may start or no place is free. */

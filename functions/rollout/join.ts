@@ -10,6 +10,7 @@ import { groupOf } from './assign-waves.ts'
 import { gatherTargets, siteFactsColumns } from './gather.ts'
 import { fitness } from './judge.ts'
 import { movableBy, nextState } from './move.ts'
+import { settleOutcomes } from './note-outcomes.ts'
 import type { SiteFacts } from './snapshot.ts'
 
 /**
@@ -45,6 +46,7 @@ async function restore(ctx: Ctx, siteId: string, deploymentIdText: string): Prom
       args: [ctx.nowMs, rolloutId, siteId, rolloutId],
     },
     { sql: 'UPDATE rollout SET version = version + 1, wake_ms = ? WHERE id = ?', args: [ctx.nowMs, rolloutId] },
+    ...settleOutcomes(ctx, { sql: 'SELECT ?', args: [siteId] }),
     recordEvents(ctx, [{ action: 'deployment.restore', entity: `rollout/${rolloutId}`, siteId, why: 'the site was enrolled anew' }]),
   ])
   if ((moved?.rowsAffected ?? 0) === 0) return false

@@ -1,4 +1,5 @@
 import type { ReleaseRef } from '../../protocol/ids.ts'
+import { limits } from '../../protocol/limits.ts'
 import { amountDown, isBarrier } from '../../protocol/policy.ts'
 import { inFlightStates, outsideStates, type RolloutState } from '../../protocol/states.ts'
 import { controllerProtocols, protocolsOf, standingOf } from '../../protocol/protocol-versions.ts'
@@ -14,7 +15,7 @@ export type Hindrance = { code: HindranceCode; text: string; untilMs: number | n
 export type HindranceCode =
   | 'scheduled' | 'paused' | 'aborted' | 'superseded' | 'wave' | 'retry-wait'
   | 'removed' | 'not-enrolled' | 'already-there' | 'moved-on' | 'no-path' | 'architecture' | 'protocol' | 'release' | 'agents-first' | 'agent' | 'no-common-protocol'
-  | 'busy' | 'offline' | 'presence' | 'freeze' | 'window' | 'group' | 'parallel'
+  | 'busy' | 'offline' | 'presence' | 'locked' | 'freeze' | 'window' | 'group' | 'parallel'
   | 'unstarted' | 'threshold' | 'no-success' | 'alarm' | 'in-flight' | 'soak' | 'approval'
 
 const hindrance = (code: HindranceCode, text: string, ends: { untilMs?: number | null; by?: string } = {}): Hindrance => ({ code, text, untilMs: ends.untilMs ?? null, by: ends.by ?? null })
@@ -80,11 +81,18 @@ export function siteHindrances(snapshot: RolloutSnapshot, candidate: Candidate, 
   if (rival !== undefined) found.push(hindrance('busy', `goes first through rollout ${rival.name} (${rival.rolloutId})`, { by: `rollout ${rival.rolloutId}` }))
   if (site.state === 'claimed') found.push(hindrance('not-enrolled', 'no agent has enrolled yet', { by: 'the site, when its agent enrols' }))
   else if (site.presence === 'offline') found.push(hindrance('offline', 'the site is offline; it catches up when it is back', { by: 'the site, when it connects' }))
+  else if (site.presence === 'suspect') found.push(hindrance('offline', 'the site has sent no metrics for two periods, and counts as offline until it does', { by: 'the site, when it is heard again' }))
   else if (site.presence === 'unknown') found.push(hindrance('presence', 'it is not known whether the site is connected', { by: "the site's next hello" }))
   if (unfit !== null && agentUpdate !== null) found.push(hindrance('agent', `${unfit.text}; ${agentUpdate.release} brings one, by rollout ${agentUpdate.name} (${agentUpdate.rolloutId})`, { by: `rollout ${agentUpdate.rolloutId}, then the site's next hello` }))
+  if (site.locks.length > 0) found.push(lockHindrance(site))
   const start = startBlocker(site, snapshot.policy, nowMs)
   if (start !== null) found.push(hindrance(start.code, start.text, { untilMs: start.untilMs }))
   return found
+}
+
+function lockHindrance({ id, locks }: SiteFacts): Hindrance {
+  const nodes = locks.map(({ node, by, reason }) => `${node} (${by}: ${reason})`).join(', ')
+  return hindrance('locked', `somebody works at ${nodes}`.slice(0, limits.reasonLengthMax), { by: `a person (murmur site unlock ${id} ${locks.map(({ node }) => node).join(' ')})` })
 }
 
 /** Whether the rollout that brings agents has not ended yet. */
@@ -122,7 +130,7 @@ export function openingHindrances(wave: WaveFacts, alarmGate: boolean, nowMs: nu
     const by = mayStillSucceed(wave) === 0 ? 'a person (murmur rollout approve)' : tally.parked > 0 ? 'its parked sites, or a person (murmur rollout approve)' : 'sites that succeed'
     found.push(hindrance('no-success', `no site of wave ${policy.name} has succeeded`, { by }))
   }
-  if (alarmGate && wave.gatingAlarms > 0) found.push(hindrance('alarm', `${wave.gatingAlarms} gating alarms stand on sites of wave ${policy.name}`, { by: 'the alarms, when they clear' }))
+  if (alarmGate && wave.gatingAlarms > 0) found.push(hindrance('alarm', `${wave.gatingAlarms} gating alarms stand on sites of wave ${policy.name}`, { by: 'the alarms, when they clear, or a person (murmur alarm ack)' }))
   if (!isBarrier(policy)) return found
   if (inFlight > 0) found.push(hindrance('in-flight', `${inFlight} of wave ${policy.name} have not ended`))
   if (wave.lastSuccessMs !== null && wave.lastSuccessMs + policy.soak > nowMs) found.push(hindrance('soak', `wave ${policy.name} soaks`, { untilMs: wave.lastSuccessMs + policy.soak }))
@@ -142,6 +150,15 @@ export function thresholdReachable(wave: WaveFacts): boolean {
   if (tally.succeeded === 0 && mayStillSucceed(wave) === 0 && wave.approvedBy === null) return false
   const counted = membersIn(tally) - sumOf(tally, outsideStates)
   return tally.succeeded + tally.pending + tally.granted + tally.running >= Math.ceil(wave.policy.successThreshold * counted - 1e-9)
+}
+
+/** The first gating alarm that was raised at a site since it was granted, and how many more there are; null without any, or where the policy does not look at alarms. */
+export function alarmEvidence({ policy, waves }: Pick<RolloutSnapshot, 'policy' | 'waves'>): string | null {
+  const found = waves.flatMap(({ alarmsSince }) => alarmsSince ?? [])
+  if (!policy.alarmGate || found.length === 0) return null
+  const { siteId, alarmId, entity, severity, text } = found[0]!.first
+  const more = found.reduce((sum, { count }) => sum + count, 0) - 1
+  return `${severity} alarm ${alarmId} (${entity}) at ${siteId}${more > 0 ? ` and ${more} more` : ''}: ${text}`.slice(0, limits.reasonLengthMax)
 }
 
 /** Whether failures since they were last acknowledged are too many, here or over all waves; the evidence, or null. */

@@ -6,9 +6,9 @@ const wake = (siteId: string, states: string, nowMs: number): Statement => ({
   args: [nowMs, siteId],
 })
 
-/** A site's windows, freezes or time zone have changed: what waited for them is looked at again at the next tick. */
+/** A site's windows, freezes, time zone or locks have changed: what waited for them is looked at again at the next tick. */
 export const reconsiderSite = (siteId: string, nowMs: number): Statement[] => [
-  { sql: `UPDATE deployment SET not_before_ms = 0 WHERE site_id = ? AND state IN ('pending', 'parked') AND (why LIKE 'window: %' OR why LIKE 'freeze: %')`, args: [siteId] },
+  { sql: `UPDATE deployment SET not_before_ms = 0 WHERE site_id = ? AND state IN ('pending', 'parked') AND (why LIKE 'window: %' OR why LIKE 'freeze: %' OR why LIKE 'locked: %')`, args: [siteId] },
   wake(siteId, `'pending', 'parked'`, nowMs),
 ]
 

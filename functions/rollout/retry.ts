@@ -4,6 +4,7 @@ import { failureStates } from '../../protocol/states.ts'
 import type { Ctx } from '../context.ts'
 import { changeRollout, requireLive } from './change.ts'
 import { listOf, movableBy, nextState } from './move.ts'
+import { settleOutcomes } from './note-outcomes.ts'
 
 /** Another attempt for all that failed, or for the sites named (these may also have been cancelled or skipped). */
 export async function retryRollout(ctx: Ctx, id: string, input: { sites?: readonly string[]; reason: string; ifMatch: number | null }): Promise<{ rollout: RolloutView; retried: number }> {
@@ -17,6 +18,7 @@ export async function retryRollout(ctx: Ctx, id: string, input: { sites?: readon
                 WHERE rollout_id = ? AND state IN (${input.sites === undefined ? listOf(failureStates) : movableBy('retry')}) ${named}`,
           args: [`retried by ${ctx.actor.name}`, ctx.nowMs, id, ...(input.sites === undefined ? [] : [JSON.stringify(input.sites)])],
         },
+        ...settleOutcomes(ctx, { sql: `SELECT site_id FROM deployment WHERE rollout_id = ? AND state = 'pending' AND updated_ms = ?`, args: [id, ctx.nowMs] }),
       ],
       events: [{ action: 'rollout.retry', entity: `rollout/${id}`, why: input.reason, detail: input.sites === undefined ? {} : { sites: input.sites } }],
     }

@@ -1,7 +1,8 @@
 import type { ReleaseRef } from '../../protocol/ids.ts'
 import type { Manifest } from '../../protocol/manifest.ts'
 import type { RolloutPolicy, WavePolicy } from '../../protocol/policy.ts'
-import { failureStates, inFlightStates, type DeploymentState, type Presence, type RolloutState, type SiteState, type WaveState } from '../../protocol/states.ts'
+import { failureStates, inFlightStates, type DeploymentState, type Presence, type RolloutState, type Severity, type SiteState, type WaveState } from '../../protocol/states.ts'
+import type { NodeLockRow } from '../../db/schema/fleet.ts'
 import type { Pause } from '../../db/schema/rollout.ts'
 import type { StartRules } from './schedule.ts'
 import type { abortModes } from '../../protocol/directives.ts'
@@ -17,8 +18,10 @@ export type WaveFacts = {
   tally: Tally
   lastSuccessMs: number | null
   approvedBy: string | null
-  /** Standing gating alarms on sites this wave has touched. */
+  /** Alarms in the way on sites that this wave has touched, whenever they were raised. */
   gatingAlarms: number
+  /** Those of them that were raised after their site was granted, the first by name; null when there are none. */
+  alarmsSince: { count: number; first: { siteId: string; alarmId: string; entity: string; severity: Severity; text: string } } | null
   failuresAcknowledged: number
   executedAcknowledged: number
 }
@@ -32,6 +35,8 @@ export type SiteFacts = StartRules & {
   architecture: string | null
   protocolMin: number | null
   protocolMax: number | null
+  /** Nodes where somebody works. */
+  locks: readonly NodeLockRow[]
 }
 
 /** What of a target release decides whether a site may take it. */

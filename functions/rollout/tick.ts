@@ -1,12 +1,16 @@
 import { and, asc, isNotNull, lte } from 'drizzle-orm'
-import { GuardLost } from '../../db/client.ts'
+import { GuardLost, type Statement } from '../../db/client.ts'
 import { rollout } from '../../db/schema/rollout.ts'
+import { alarmIds } from '../../protocol/alarms.ts'
 import { limits } from '../../protocol/limits.ts'
+import { raiseConditions } from '../alarm/record-conditions.ts'
 import type { Ctx } from '../context.ts'
 import { dispatchDirectives } from '../directive/dispatch.ts'
+import { doubtedKey } from '../ingest/doubt-presence.ts'
+import { offlineText } from '../ingest/record-presence.ts'
 import { advanceRollout, newAllowance } from './advance.ts'
 
-/** After so long without a hello, a site whose presence is unknown counts as offline. */
+/** After so long without a hello, a site whose presence is unknown counts as offline; from when it came to be unknown. */
 const presenceGraceMs = 5 * 60_000
 
 /**
@@ -16,7 +20,7 @@ const presenceGraceMs = 5 * 60_000
  */
 export async function tickRollouts(ctx: Ctx): Promise<{ advanced: number }> {
   await ctx.db.write([
-    { sql: `UPDATE site SET presence = 'offline' WHERE presence = 'unknown' AND coalesce(last_seen_ms, 0) < ? AND state = 'enrolled'`, args: [ctx.nowMs - presenceGraceMs] },
+    ...missedStatements(ctx),
     { sql: `DELETE FROM directive WHERE expires_ms < ?`, args: [ctx.nowMs - limits.commandLifeMs] },
   ])
   const due = await ctx.db.orm.select({ id: rollout.id }).from(rollout).where(and(isNotNull(rollout.wakeMs), lte(rollout.wakeMs, ctx.nowMs))).orderBy(asc(rollout.wakeMs)).limit(limits.rolloutsPerTickMax)
@@ -34,4 +38,14 @@ export async function tickRollouts(ctx: Ctx): Promise<{ advanced: number }> {
   }
   if (advanced > 0) await dispatchDirectives(ctx)
   return { advanced }
+}
+
+/** Sites of unknown presence that have had their time, and the alarm that goes with it; the alarm first, because only then is it true exactly once. */
+function missedStatements(ctx: Ctx): Statement[] {
+  const sinceMs = ctx.nowMs - presenceGraceMs
+  const missed = `presence = 'unknown' AND coalesce(last_seen_ms, 0) < ? AND state = 'enrolled' AND coalesce((SELECT value->>'atMs' FROM setting WHERE key = '${doubtedKey}'), 0) < ?`
+  return [
+    ...raiseConditions(ctx, { sql: `SELECT id AS site_id, '${alarmIds.siteOffline}' AS alarm_id, 'site' AS entity, 'major' AS severity, '${offlineText}' AS text FROM site WHERE ${missed}`, args: [sinceMs, sinceMs] }),
+    { sql: `UPDATE site SET presence = 'offline' WHERE ${missed}`, args: [sinceMs, sinceMs] },
+  ]
 }

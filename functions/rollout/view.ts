@@ -35,7 +35,7 @@ export async function viewRollouts(ctx: Ctx, rows: readonly RolloutRow[]): Promi
   ])
   return rows.map((row) => {
     const own = <T extends { rolloutId: string }>(all: readonly T[]) => all.filter((item) => item.rolloutId === row.id)
-    const snapshot = assemble(row, own(waves), own(counters), new Map(own(alarms).map((a) => [a.wave, a.n])))
+    const snapshot = assemble(row, own(waves), own(counters), own(alarms))
     return asView(ctx, row, snapshot, own(waves).map((w) => w.openedMs), own(aborts)[0]?.n ?? 0)
   })
 }

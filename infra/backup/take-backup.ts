@@ -13,7 +13,7 @@ import { Refusal } from './refusal.ts'
  * Not taken along: what the database computes by itself (counters), what means nothing later (answers kept for repeats; directives, whose
  * positions the next epoch voids; guards), and what an earlier restore was told.
  */
-const leftOut = ['counter', 'directive', 'guard', 'idempotency', 'migration', 'restored_site']
+const leftOut = ['counter', 'directive', 'guard', 'idempotency', 'migration', 'restored_site', 'tally']
 
 const rowsPerPage = 500
 /** A piece is closed once it is this long, before it is compressed: with one page this bounds the memory of a backup. */

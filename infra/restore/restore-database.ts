@@ -20,6 +20,9 @@ const incoming = (table: string): string => `incoming_${table}`
 const facts = incoming('facts')
 const missing = incoming('missing')
 
+/** What the database itself writes when other tables are filled: here it is what the backup says. */
+const ownHistory: ReadonlySet<string> = new Set(['alarm_event'])
+
 /** `requestId`: 26 sortable characters, as `Ids` makes them. */
 export type RestoreParts = { db: Database; store: BackupStore; name: BackupName; index: BackupIndex; nowMs: number; requestId: string; withoutTokens: boolean }
 export type Restored = { epoch: number; rows: number; releasesLacking: string[] }
@@ -44,7 +47,7 @@ export async function restoreDatabase(parts: RestoreParts): Promise<Restored> {
   await db.write([{ sql: `INSERT INTO ${facts} VALUES (?, ?, ?, ?, ?)`, args: [epoch, nowMs, backupName(index.takenMs), index.takenMs, parts.requestId] }])
   const hellos = issueHellos({ config: { fleet: index.fleet, publicUrl: '', version: '', host: 'node' }, nowMs, requestId: parts.requestId }, parts.requestId, nowMs + limits.restoreHelloLifeMs)
   await runWhole(db, [
-    ...tables.map(({ name, columns }) => `INSERT INTO ${name} (${columns.join(', ')}) SELECT ${columns.join(', ')} FROM ${incoming(name)};`),
+    ...tables.map(({ name, columns }) => `${ownHistory.has(name) ? `DELETE FROM ${name}; ` : ''}INSERT INTO ${name} (${columns.join(', ')}) SELECT ${columns.join(', ')} FROM ${incoming(name)};`),
     ...newer.map(migrationText),
     `${rejectLacking};`,
     `${beginAnew(facts)};`,

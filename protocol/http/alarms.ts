@@ -9,9 +9,13 @@ import { At, PageQuery, contract, page } from './contract.ts'
 export const AlarmId = z.string().regex(/^\d{1,4}\.\d{1,4}$/, 'must be group.number, such as 100.003')
 /** A site, or `_fleet` for alarms of the fleet as a whole. */
 const AlarmSite = z.union([SiteId, z.literal('_fleet')])
-const Entity = z.string().min(1).max(limits.alarmEntityMax)
-const Text = z.string().max(limits.reasonLengthMax)
-const identity = { site: AlarmSite, alarmId: AlarmId, entity: Entity }
+/** Databases end a text at NUL. */
+const withoutNul = /^[^\0]*$/
+const Entity = z.string().min(1).max(limits.alarmEntityMax).regex(withoutNul, 'must not contain NUL')
+const Text = z.string().max(limits.reasonLengthMax).regex(withoutNul, 'must not contain NUL')
+/** Sites may say ids that no catalogue has: they are asked for as they came. */
+const SaidAlarmId = z.string().min(1).max(20).regex(withoutNul, 'must not contain NUL')
+const identity = { site: AlarmSite, alarmId: SaidAlarmId, entity: Entity }
 const Flag = z.enum(['true', 'false']).transform((text) => text === 'true')
 
 /** An alarm as it stands, or as it last stood. `state` says whether it asks for somebody's attention, and if not why. */
@@ -46,7 +50,7 @@ export const alarmContracts = {
   listAlarms: contract({
     id: 'listAlarms', tag: 'Alarms', method: 'get', path: '/v1/alarms', access: 'viewer', summary: 'Standing alarms that ask for attention, newest first; a page may be short, `next` tells whether there is more',
     query: z.strictObject({
-      ...PageQuery, site: AlarmSite.optional(), alarmId: AlarmId.optional(), severity: z.enum(severities).optional(), gating: Flag.optional(), labelSelector: z.string().max(2000).optional(),
+      ...PageQuery, site: AlarmSite.optional(), alarmId: SaidAlarmId.optional(), severity: z.enum(severities).optional(), gating: Flag.optional(), labelSelector: z.string().max(2000).optional(),
       /** Also those that are shelved, silenced, suppressed or acknowledged. */
       all: Flag.optional(),
     }),
@@ -55,15 +59,15 @@ export const alarmContracts = {
   getAlarm: contract({ id: 'getAlarm', tag: 'Alarms', method: 'get', path: '/v1/alarms/one', access: 'viewer', summary: 'One alarm, standing or lately cleared, with what the catalogue says', query: z.strictObject(identity), response: AlarmView }),
   raiseAlarm: contract({
     id: 'raiseAlarm', tag: 'Alarms', method: 'post', path: '/v1/alarms', access: 'operator', summary: 'Raise an alarm by hand or from another tool; `gating` is what the catalogue says unless it is given',
-    body: z.strictObject({ ...identity, severity: z.enum(severities), text: Text, gating: z.boolean().optional() }), response: AlarmView, status: 201,
+    body: z.strictObject({ ...identity, alarmId: AlarmId, severity: z.enum(severities), text: Text, gating: z.boolean().optional() }), response: AlarmView, status: 201,
   }),
   clearAlarm: contract({ id: 'clearAlarm', tag: 'Alarms', method: 'post', path: '/v1/alarms/clear', access: 'operator', summary: 'Clear an alarm; a fault that still stands comes back with the next word of its site', body: z.strictObject({ ...identity, reason: Text.default('') }), response: z.object({ cleared: z.boolean() }) }),
   acknowledgeAlarm: contract({ id: 'acknowledgeAlarm', tag: 'Alarms', method: 'post', path: '/v1/alarms/acknowledge', access: 'operator', summary: 'Somebody has seen it: it gates nothing any more, until it is raised anew or gets worse', body: z.strictObject({ ...identity, note: Text.default('') }), response: AlarmView }),
-  shelveAlarm: contract({ id: 'shelveAlarm', tag: 'Alarms', method: 'post', path: '/v1/alarms/shelve', access: 'operator', summary: 'Put an alarm aside for a while: it is neither announced nor listed, and gates nothing', body: z.strictObject({ ...identity, duration: Span.pipe(z.int().min(60_000).max(limits.shelfLifeMs)), reason: z.string().min(1).max(limits.reasonLengthMax) }), response: AlarmView }),
+  shelveAlarm: contract({ id: 'shelveAlarm', tag: 'Alarms', method: 'post', path: '/v1/alarms/shelve', access: 'operator', summary: 'Put an alarm aside for a while: it is neither announced nor listed, and gates nothing', body: z.strictObject({ ...identity, duration: Span.pipe(z.int().min(60_000).max(limits.shelfLifeMs)), reason: Text.min(1) }), response: AlarmView }),
   unshelveAlarm: contract({ id: 'unshelveAlarm', tag: 'Alarms', method: 'post', path: '/v1/alarms/unshelve', access: 'operator', summary: 'Take it back from the shelf', body: z.strictObject(identity), response: AlarmView }),
   listAlarmEvents: contract({
     id: 'listAlarmEvents', tag: 'Alarms', method: 'get', path: '/v1/alarm-events', access: 'viewer', summary: 'What happened to alarms, newest first, as far back as history is kept',
-    query: z.strictObject({ ...PageQuery, site: AlarmSite.optional(), alarmId: AlarmId.optional(), entity: Entity.optional(), from: At.optional(), to: At.optional() }), response: page(AlarmEventView),
+    query: z.strictObject({ ...PageQuery, site: AlarmSite.optional(), alarmId: SaidAlarmId.optional(), entity: Entity.optional(), from: At.optional(), to: At.optional() }), response: page(AlarmEventView),
   }),
   getSummary: contract({ id: 'getSummary', tag: 'Alarms', method: 'get', path: '/v1/summary', access: 'viewer', summary: 'The fleet in a few numbers', response: FleetSummary }),
 } as const

@@ -47,7 +47,7 @@ export type BodyInput<C> = C extends Contract<z.ZodType, z.ZodType, infer B, z.Z
 export type ResponseOf<C> = C extends Contract<z.ZodType, z.ZodType, z.ZodType, infer R> ? z.output<R> : never
 
 /** Pages are walked with the opaque `cursor` of the page before; `next` is null on the last one. */
-export const PageQuery = { limit: z.coerce.number().int().min(1).max(limits.pageSizeMax).default(limits.pageSizeDefault), cursor: z.string().max(500).optional() }
+export const PageQuery = { limit: z.coerce.number().int().min(1).max(limits.pageSizeMax).default(limits.pageSizeDefault), cursor: z.string().max(2000).optional() }
 export const page = <T extends z.ZodType>(item: T) => z.object({ items: z.array(item), next: z.string().nullable() })
 
 /** RFC 3339 in UTC: how the HTTP API writes times. */

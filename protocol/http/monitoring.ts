@@ -12,10 +12,17 @@ const decided = { labelSelector: z.string().min(1).max(2000), priority: z.int().
 /** Settings for the sites whose labels fit. Where several fit, the higher priority goes over the lower, then the later name. */
 export const MonitoringRule = z.object({ name: RuleName, ...decided, version: z.int() })
 export type MonitoringRule = z.infer<typeof MonitoringRule>
-/** What a site watches: its own settings, the rules that fit it, and what all of it comes to. `held`: whether its agent follows that already; null for an agent that cannot. */
-export const SiteMonitoring = z.object({ site: SiteId, own: MonitoringSettings, rules: z.array(z.string()), effective: MonitoringSettings, digest: z.string(), held: z.boolean().nullable(), version: z.int() })
+/**
+ * What a site watches: its own settings, the rules that fit it with the lowest in rank first, and what all of it comes to over the defaults. `held`: whether its agent
+ * follows that already; null for an agent that cannot. `faults`: why rules and own settings cannot be followed together; then
+ * `effective` is null, and the site goes on as before.
+ */
+export const SiteMonitoring = z.object({
+  site: SiteId, own: MonitoringSettings, rules: z.array(z.string()), effective: MonitoringSettings.nullable(), faults: z.array(z.object({ path: z.string(), message: z.string() })), digest: z.string().nullable(), held: z.boolean().nullable(), version: z.int(),
+})
 export type SiteMonitoring = z.infer<typeof SiteMonitoring>
 export const NodeLock = z.object({ node: NodeName, reason: z.string(), by: z.string(), at: At })
+export type NodeLock = z.infer<typeof NodeLock>
 
 export const monitoringContracts = {
   putMonitoringRule: contract({ id: 'putMonitoringRule', tag: 'Monitoring', method: 'put', path: '/v1/monitoring/{rule}', access: 'operator', summary: 'What the sites whose labels fit watch, over the defaults', params: RuleParams, body: z.strictObject(decided), response: MonitoringRule }),

@@ -7,6 +7,7 @@ import { AttemptReport, NodeReport } from '../reports.ts'
 import { deploymentStates, presences, siteStates } from '../states.ts'
 import { Freeze, TimeZone, Window } from '../time.ts'
 import { At, PageQuery, contract, page } from './contract.ts'
+import { NodeLock } from './monitoring.ts'
 
 const SiteParams = z.strictObject({ site: SiteId })
 
@@ -39,6 +40,8 @@ export const SiteView = z.object({
   held: Position.nullable(),
   attempt: AttemptReport.nullable(),
   nodes: z.array(NodeReport),
+  /** Nodes where somebody works. */
+  locks: z.array(NodeLock).default([]),
   lastSeenAt: At.nullable(),
   createdAt: At,
   version: z.int(),

@@ -10,12 +10,14 @@ const range = { from: At.optional(), to: At.optional(), /** Length of a step; th
 const Series = z.array(z.number().nullable())
 const usage = { cpu: Series, cpuMax: Series, memory: Series, receivedBytesPerS: Series, sentBytesPerS: Series, pods: Series }
 
-export const NodeUsage = z.object({ node: NodeName, ...usage, memoryBytes: z.int().nullable(), filesystems: z.array(z.object({ path: z.string(), sizeBytes: z.int(), used: Series })) })
+const NodeUsage = z.object({ node: NodeName, ...usage, memoryBytes: z.int().nullable(), filesystems: z.array(z.object({ path: z.string(), sizeBytes: z.int(), used: Series })) })
+export type NodeUsage = z.infer<typeof NodeUsage>
 export const SiteUsage = z.object({ site: SiteId, from: At, to: At, stepMs: z.int(), times: z.array(At), ...usage, nodes: z.array(NodeUsage) })
 export type SiteUsage = z.infer<typeof SiteUsage>
 
-/** All sites that share a value of a label, or the whole fleet (`value` null). `sites` have said something in the range. */
-export const UsageGroup = z.object({ value: z.string().nullable(), sites: z.int(), nodes: z.int(), ...usage, fullestFilesystem: Series })
+/** All sites that share a value of a label (`value` null: those without it, or the whole fleet). `sites` and `nodes`: the most that said something at one time. */
+const UsageGroup = z.object({ value: z.string().nullable(), sites: z.int(), nodes: z.int(), ...usage, fullestFilesystem: Series })
+export type UsageGroup = z.infer<typeof UsageGroup>
 export const FleetUsage = z.object({ from: At, to: At, stepMs: z.int(), times: z.array(At), groups: z.array(UsageGroup) })
 export type FleetUsage = z.infer<typeof FleetUsage>
 

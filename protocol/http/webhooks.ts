@@ -80,6 +80,8 @@ export const webhookContracts = {
   getDelivery: contract({ id: 'getDelivery', tag: 'Webhooks', method: 'get', path: '/v1/webhooks/{webhook}/deliveries/{delivery}', access: 'operator', summary: 'One message: its body, and its last attempts', params: z.strictObject({ webhook: WebhookId, delivery: DeliveryId }), response: DeliveryView.extend({ body: z.string(), log: z.array(DeliveryAttempt) }) }),
   replayDeliveries: contract({
     id: 'replayDeliveries', tag: 'Webhooks', method: 'post', path: '/v1/webhooks/{webhook}/replay', access: 'operator', summary: 'Send one message again, or all of a time range that were not delivered (or all)', params: WebhookParams,
-    body: z.union([z.strictObject({ delivery: DeliveryId }), z.strictObject({ from: At, to: At, which: z.enum(['undelivered', 'all']).default('undelivered') })]), response: z.object({ replayed: z.int(), more: z.boolean() }), status: 202,
+    body: z.union([z.strictObject({ delivery: DeliveryId }), z.strictObject({ from: At, to: At, which: z.enum(['undelivered', 'all']).default('undelivered') })]), 
+    /** `next` is null when all were taken, else where to go on: as `from`. */
+    response: z.object({ replayed: z.int(), next: At.nullable() }), status: 202,
   }),
 } as const

@@ -17,6 +17,7 @@ import { agentContracts } from '../../protocol/http/agent.ts'
 import { FakeController, piecesOf, site } from '../support/fake-controller.ts'
 import { needs } from '../support/needs.ts'
 import { startOpenBroker } from '../support/open-broker.ts'
+import { quietSensors } from '../support/quiet-sensors.ts'
 import { seededFractions } from '../support/seeded-fractions.ts'
 import { cutPowerAfter, SimulatedFiles } from '../support/simulated-files.ts'
 import { syncCrypto } from '../support/sync-crypto.ts'
@@ -197,6 +198,7 @@ describe('an agent whose broker knows sites by certificates', () => {
       files, clock, random: { bytes: (length) => crypto.getRandomValues(new Uint8Array(length)), fraction: () => 0.5 },
       processes: { run: async () => ({ how: 'not-started', exitCode: null, output: '', outputBytes: 0 }) },
       facts: { architecture: () => 'x86_64', inventory: async () => ({}), clockSynchronised: async () => true },
+      sensors: quietSensors,
       network: {
         async http(request) {
           const { pathname } = new URL(request.url)

@@ -7,6 +7,7 @@ import { readIdentity } from '../../edge-agent/identity.ts'
 import { statePaths } from '../../edge-agent/state-paths.ts'
 import { toBase64, fromUtf8 } from '../../protocol/bytes.ts'
 import { FakeController, site } from '../support/fake-controller.ts'
+import { quietSensors } from '../support/quiet-sensors.ts'
 import { seededFractions } from '../support/seeded-fractions.ts'
 import { cutPowerAfter, SimulatedFiles } from '../support/simulated-files.ts'
 import { syncCrypto } from '../support/sync-crypto.ts'
@@ -28,6 +29,7 @@ beforeEach(async () => {
     files, clock, random: { bytes: (length) => new Uint8Array(length), fraction: () => 0 }, network: controller,
     processes: { run: async () => ({ how: 'not-started', exitCode: null, output: '', outputBytes: 0 }) },
     facts: { architecture: () => 'x86_64', inventory: async () => ({}), clockSynchronised: async () => null },
+    sensors: quietSensors,
   }
 })
 

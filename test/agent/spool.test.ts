@@ -6,6 +6,7 @@ import type { Store } from '../../edge-agent/journal/store.ts'
 import { createNumbering } from '../../edge-agent/report/number-reports.ts'
 import { openSpool, type Spool } from '../../edge-agent/report/spool.ts'
 import type { BootId, CommandId } from '../../protocol/ids.ts'
+import { limits } from '../../protocol/limits.ts'
 import type { ReportBody } from '../../protocol/reports.ts'
 import { SimulatedFiles } from '../support/simulated-files.ts'
 import { aDeployment } from '../support/make-directives.ts'
@@ -111,6 +112,67 @@ describe('the spool of reports (SPEC §3.2)', () => {
     const [first] = (await files.list('/spool')).sort()
     await files.write(`/spool/${first}`, new Uint8Array(3))
     expect(await drain(await open())).toEqual([answer('b')])
+  })
+})
+
+const aBlock = (quarter: number): ReportBody => ({ kind: 'metrics', block: { startMs: quarter * limits.metricBlockMs, stepS: 60, nodes: [] }, alarms: [] })
+const alarm = (entity: string, raised = true): ReportBody => ({ kind: 'alarm', alarmId: '120.001', entity, raised, severity: 'major', text: entity })
+const quarters = (bodies: ReportBody[]): number[] => bodies.flatMap((body) => (body.kind === 'metrics' ? [body.block.startMs / limits.metricBlockMs] : []))
+
+describe('faults and metrics in the spool', () => {
+  test('of one alarm only the newest state waits, in a storm of ten thousand changes too (F67)', async () => {
+    const spool = await open(4096)
+    for (let i = 0; i < 10_000; i++) await spool.add(alarm(`unit-${i % 20}`, i < 9990))
+    expect(spool.length).toBe(20)
+    const said = await drain(spool)
+    expect(said.filter((body) => 'raised' in body && !body.raised)).toHaveLength(10)
+    expect(await files.list('/spool')).toEqual([])
+  })
+
+  test('metrics are said after all else, and go first when the spool is full (F32)', async () => {
+    const spool = await open(4)
+    await spool.add(aBlock(1))
+    await spool.add(inventory('1'))
+    await spool.add(aBlock(2))
+    await spool.add(answer('a'))
+    await spool.add(alarm('a'))
+    await spool.add(alarm('b'))
+    expect(await drain(spool)).toEqual([inventory('1'), answer('a'), alarm('a'), alarm('b')])
+    await spool.add(aBlock(1))
+    await spool.add(alarm('a'))
+    expect(await drain(spool)).toEqual([alarm('a'), aBlock(1)])
+  })
+
+  test('blocks that the controller would not keep any more are dropped, the oldest first', async () => {
+    const spool = await open(4096)
+    for (let i = 0; i < limits.metricSlots + 10; i++) await spool.add(aBlock(i))
+    expect(quarters(await drain(spool))).toEqual(Array.from({ length: limits.metricSlots }, (_, i) => i + 10))
+  })
+
+  test('a disk that is full gives up blocks for a fault, as many as it takes (F23)', async () => {
+    const spool = await open()
+    for (let i = 0; i < 5; i++) await spool.add(aBlock(i))
+    let refused = 2
+    files.beforeCall = (name, path) => {
+      if (name === 'write' && refused-- > 0) throw new FileError('ENOSPC', path)
+    }
+    await spool.add(alarm('a'))
+    files.crash(() => 0.9)
+    files.beforeCall = null
+    const after = await drain(await open())
+    expect(after[0]).toEqual(alarm('a'))
+    expect(quarters(after)).toEqual([2, 3, 4])
+  })
+
+  test('a disk with another fault costs no block', async () => {
+    const spool = await open()
+    await spool.add(aBlock(1))
+    files.beforeCall = (name, path) => {
+      if (name === 'write') throw new FileError('EIO', path)
+    }
+    await spool.add(alarm('a'))
+    files.beforeCall = null
+    expect((await drain(spool)).map(({ kind }) => kind)).toEqual(['alarm', 'metrics'])
   })
 })
 

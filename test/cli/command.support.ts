@@ -37,6 +37,27 @@ export async function murmurAlone(args: string[], io: TestIo): Promise<Ended> {
   return { code, ...io.written }
 }
 
+export type Asked = { route: string; query: Record<string, string>; body: unknown }
+
+/** A controller that answers each route, such as `GET /v1/alarms`, with a made-up value or with what a function makes of the request. */
+export function madeUpController(routes: Record<string, unknown>): { fetch: typeof fetch; asked: Asked[] } {
+  const asked: Asked[] = []
+  return {
+    asked,
+    fetch: async (input, init) => {
+      const request = new Request(input, init)
+      const { pathname, searchParams } = new URL(request.url)
+      const text = await request.text()
+      const one: Asked = { route: `${request.method} ${pathname}`, query: Object.fromEntries(searchParams), body: text === '' ? null : JSON.parse(text) }
+      asked.push(one)
+      const answer = routes[one.route]
+      if (answer === undefined) throw new Error(`nobody made up an answer to ${one.route}`)
+      const value: unknown = typeof answer === 'function' ? (answer as (asked: Asked) => unknown)(one) : answer
+      return value === null ? new Response(null, { status: 204 }) : new Response(JSON.stringify(value))
+    },
+  }
+}
+
 export type Bench = Awaited<ReturnType<typeof startBench>>
 
 /**

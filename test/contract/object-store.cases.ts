@@ -56,6 +56,20 @@ export function runObjectStoreCases(name: string, open: () => Promise<OpenedStor
       expect(await codeOf(store.get(key, bytes.length - 1))).toBe('too-large')
     }))
 
+    test.each([[0, 10, 0, 10], [5, 1, 5, 6], [9990, 10, 9990, 10_000], [9995, 100, 9995, 10_000], [10_000, 5, 10_000, 10_000], [20_000, 5, 10_000, 10_000], [0, 10_000, 0, 10_000]])(
+      'gives as much of the range from %i of length %i as lies inside the object',
+      (offset, length, from, to) => withStore(async ({ store }) => {
+        await store.put(key, bytes, digest)
+        expect(await store.get(key, length, { offset, length })).toEqual(bytes.slice(from, to))
+      })(),
+    )
+
+    test('refuses a range that is too long for the caller, and knows none of an object that is not there', withStore(async ({ store }) => {
+      expect(await store.get(key, 10, { offset: 0, length: 10 })).toBeNull()
+      await store.put(key, bytes, digest)
+      expect(await codeOf(store.get(key, 9, { offset: 0, length: 10 }))).toBe('too-large')
+    }))
+
     test('puts a thing that changes in the place of the old one', withStore(async ({ store }) => {
       for (const text of ['{"epoch":1}', '{"epoch":2}']) await store.put(storeKeys.epoch(), utf8(text), sha256(utf8(text)))
       expect(await store.get(storeKeys.epoch(), 100)).toEqual(utf8('{"epoch":2}'))

@@ -53,6 +53,14 @@ describe('the settings of the controller on Node', () => {
     expect(faults.join()).not.toContain('secret')
   })
 
+  test('name the networks and hosts that webhooks may go to, on both hosts', () => {
+    expect(readNodeSettings({ MURMUR_WEBHOOK_ALLOW: '10.0.0.0/8, hooks.lan' }).MURMUR_WEBHOOK_ALLOW).toMatchObject({ hosts: new Set(['hooks.lan']), networks: [expect.anything()] })
+    expect(readNodeSettings({}).MURMUR_WEBHOOK_ALLOW).toEqual({ hosts: new Set(), networks: [] })
+    for (const read of [readNodeSettings, (texts: Record<string, string>) => readWorkerSettings({ OBJECTS: {} as R2Bucket, ...texts })]) {
+      expect(faultsOf({ MURMUR_WEBHOOK_ALLOW: '10.0.0.0/8, 10.1, x y' }, read)).toContainEqual('MURMUR_WEBHOOK_ALLOW: neither a network such as 10.20.0.0/16 nor a host name: 10.1, x y')
+    }
+  })
+
   test('count an empty value as absent, and leave alone what the command reads', () => {
     expect(readNodeSettings({ HOST: '', PORT: '', MURMUR_TOKEN: 'x', MURMUR_URL: 'http://x', PATH: '/bin' })).toMatchObject({ HOST: '127.0.0.1', PORT: 8787 })
   })

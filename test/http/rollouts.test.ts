@@ -267,23 +267,6 @@ describe('a rollout', () => {
     await runFleet(controller, fleet)
     expect((await look(controller, id)).state).toBe('completed')
   })
-
-  test('stays shut while a gating alarm stands on a site that it has touched', async () => {
-    const fleet = await enrolSites(controller, names(4))
-    const release = await addRelease(controller, '1.0.0')
-    const { id } = await startRollout(controller, { name: 'r', target: { release: release.id }, selector: everyone, policy: { waves: [{ name: 'canary', size: 1, barrier: true }, { name: 'rest', size: 'rest' }], maxParallel: 10 } })
-    const canary = [...fleet.values()][0]!
-    const touched = (await Promise.all([...fleet.values()].map(async (s) => ((await s.directives('grant')).length > 0 ? s : null)))).find((s) => s !== null) ?? canary
-    await touched.takeGrant()
-    await touched.say({ kind: 'alarm', alarmId: '100.101', entity: 'disk', raised: true, severity: 'critical', text: 'full' })
-    await touched.end('succeeded')
-    expect((await look(controller, id)).waves[0]!.waitingFor.map((b) => b.code)).toEqual(['alarm'])
-    await touched.say({ kind: 'alarm', alarmId: '100.101', entity: 'disk', raised: false, severity: 'critical', text: 'well again' })
-    controller.clock.advance(5 * 60_000)
-    await tick(controller)
-    await runFleet(controller, fleet)
-    expect((await look(controller, id)).state).toBe('completed')
-  })
 })
 
 describe('an operator', () => {

@@ -149,13 +149,13 @@ export class SimBroker implements Broker {
     }
   }
 
-  /** The line breaks: what is under way is gone, and each end notices by itself, at the latest by its keep-alive. */
-  cut(which: (client: Client) => boolean): number {
+  /** The line breaks: what is under way is gone, and each end notices by itself, at the latest by its keep-alive. `withWill` false: the broker says nothing of it. */
+  cut(which: (client: Client) => boolean, withWill = true): number {
     const cut = this.lines.filter((line) => !line.cut && which(line.client))
     for (const line of cut) {
       line.cut = true
       const noticeMs = (): number => this.random.fraction() * 1500 * line.options.keepAliveS
-      this.world.after(noticeMs(), 'broker notices', () => this.closeAtBroker(line, true))
+      this.world.after(noticeMs(), 'broker notices', () => this.closeAtBroker(line, withWill))
       this.world.after(noticeMs(), 'agent notices', () => this.closeAtAgent(line))
     }
     return cut.length

@@ -2,6 +2,7 @@ import { GuardLost, openDatabase, statement, type Database, type Statement } fro
 import { migrate } from '../../db/migrate.ts'
 import type { Snapshot } from '../../db/open-snapshot.ts'
 import { token } from '../../db/schema/operations.ts'
+import { memoryHttpSender } from '../../functions/adapters/memory/memory-http-sender.ts'
 import { createMemoryObjectStore } from '../../functions/adapters/memory/memory-object-store.ts'
 import { hashSecret } from '../../functions/auth/secret.ts'
 import { newContext, type Deps } from '../../functions/context.ts'
@@ -32,8 +33,8 @@ const alphabet = '0123456789abcdefghjkmnpqrstvwxyz'
 
 const takeMsMax = 60_000
 
-/** What can wait here: releases are confirmed before the sites wake up, and nobody reads the audit trail's seals. */
-const rareJobs: ReadonlySet<string> = new Set(['seal-audit', 'confirm-releases'])
+/** What can wait here: releases are confirmed before the sites wake up, nobody reads the audit trail's seals, nobody subscribes, and links do not fail. */
+const rareJobs: ReadonlySet<string> = new Set(['seal-audit', 'confirm-releases', 'run-webhooks', 'settle-monitoring', 'watch-links', 'end-shelves', 'expire-alarms', 'announce-alarms', 'pack-metrics'])
 
 /** An invocation that was killed: nothing of it happens any more. */
 class Killed extends Error {}
@@ -80,7 +81,7 @@ export class SimController {
     const text = (length: number): string => Array.from({ length }, () => alphabet[random.between(0, 31)]).join('')
     const timeText = (nowMs: number): string => Array.from({ length: 10 }, (_, i) => alphabet[Math.floor(nowMs / 32 ** (9 - i)) % 32]).join('')
     this.base = {
-      store: this.store, broker, clock, crypto,
+      store: this.store, broker, http: memoryHttpSender(), clock, crypto,
       ids: { sortable: (nowMs) => timeText(Math.trunc(nowMs)) + text(16), secret: (length) => random.bytes(length) },
       keys: { fleetKey: () => fleetKey, ingestSecret: () => secret },
       log: { write: (level, event, facts) => level === 'error' && world.note(`controller ${event} ${String(facts.error ?? facts.cause ?? '').slice(0, 300)}`) },

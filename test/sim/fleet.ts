@@ -86,6 +86,7 @@ export class SimFleet {
       },
       healthOf: (site: SimSite, version: string) => {
         const badness = this.releases.find((release) => release.plan.version === version)?.plan.badness
+        if (badness?.kind === 'sour') return world.nowMs < site.firstAskedMs(version) + badness.afterMs
         return badness?.kind !== 'bad-in' || site.plan.labels.region !== badness.region
       },
     }

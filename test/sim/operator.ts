@@ -80,9 +80,17 @@ export class Operator {
     }
   }
 
+  /** Somebody has looked at what gates, and has seen it. */
+  private async acknowledgeAll(note: string): Promise<void> {
+    for (const { site, alarmId, entity, isStanding, isAcknowledged, severity } of this.checkers.rows.alarms) {
+      if (isStanding === 1 && isAcknowledged === 0 && severity === 'critical') await this.do('acknowledge', 'POST', '/v1/alarms/acknowledge', { site, alarmId, entity, note })
+    }
+  }
+
   /** At the end somebody tidies up: what waits for a person gets one; with `last`, what still stands still is given up. */
   async tidyUp(last: boolean): Promise<void> {
     const reason = 'the storm is over'
+    await this.acknowledgeAll(reason)
     for (const rollout of this.checkers.rows.rollouts.values()) {
       if (rollout.state !== 'running' && rollout.state !== 'completed' && rollout.state !== 'scheduled') continue
       const path = `/v1/rollouts/${rollout.id}`

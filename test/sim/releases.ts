@@ -5,8 +5,8 @@ import type { Digest, ReleaseRef } from '../../protocol/ids.ts'
 import { Manifest, manifestReleaseId, type DeliveryIndex } from '../../protocol/manifest.ts'
 import type { z } from 'zod'
 
-/** What is wrong with a release: nothing, everywhere, or only at sites of one region. */
-export type Badness = { kind: 'good' } | { kind: 'bad' } | { kind: 'bad-in'; region: string }
+/** What is wrong with a release: nothing, everywhere, only at sites of one region, or only some time after it was taken for good. */
+export type Badness = { kind: 'good' } | { kind: 'bad' } | { kind: 'bad-in'; region: string } | { kind: 'sour'; afterMs: number }
 export type ReleasePlan = { version: string; badness: Badness; requires?: string; replaces?: string[]; sizeBytes: number }
 /** Contents by path below a component's target. */
 type Tree = Record<string, string>

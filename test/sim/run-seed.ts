@@ -1,5 +1,5 @@
 import { calm, drawChaos, type Chaos } from './chaos.ts'
-import { checkEnd } from './checks/check-end.ts'
+import { checkEnd, checkLoss } from './checks/check-end.ts'
 import { Checkers } from './checks/checkers.ts'
 import { SimFleet, type Planted } from './fleet.ts'
 import { Operator } from './operator.ts'
@@ -63,7 +63,9 @@ export async function runSeed({ seed, sites, print, planted, chaos: wanted }: Se
     world.after(2 * 60_000, 'roll-call', () => void fleet.controller.reconnectBridge())
     tidyHours.forEach((hours, i) => world.after(hours * hourMs, 'tidy up', () => void operator.tidyUp(i === tidyHours.length - 1)))
     await world.run(world.nowMs + quietMs)
-    if (world.violation === null) for (const { invariant, evidence } of await checkEnd(fleet, checkers)) world.violate(invariant, evidence)
+    for (const check of [checkEnd, checkLoss]) {
+      if (world.violation === null) for (const { invariant, evidence } of await check(fleet, checkers)) world.violate(invariant, evidence)
+    }
     return {
       seed, sites, traceHash: world.traceHash(), violation: world.violation, recent: world.recent, simulatedMs: world.nowMs - startMs, realMs: performance.now() - realStartMs, events: world.events,
       faults: Object.fromEntries(world.faults), outcomes: Object.fromEntries(checkers.outcomes), deeds: Object.fromEntries(operator.deeds),

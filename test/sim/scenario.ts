@@ -28,7 +28,7 @@ function drawSite(random: Random, i: number): SitePlan {
 
 function drawRelease(random: Random, i: number): ReleasePlan {
   const lot = i === 0 ? 0 : random.fraction()
-  const badness: ReleasePlan['badness'] = lot < 0.6 ? { kind: 'good' } : lot < 0.75 ? { kind: 'bad' } : { kind: 'bad-in', region: random.pick(regions) }
+  const badness: ReleasePlan['badness'] = lot < 0.5 ? { kind: 'good' } : lot < 0.62 ? { kind: 'bad' } : lot < 0.78 ? { kind: 'sour', afterMs: random.pick([1, 5, 20]) * minuteMs } : { kind: 'bad-in', region: random.pick(regions) }
   const path = random.fraction()
   return {
     version: `1.${i}.0`, badness, sizeBytes: random.pick([10, 500, 5000]),
@@ -41,7 +41,7 @@ function drawWaves(random: Random): object[] {
   const rest = { name: 'rest', size: 'rest', successThreshold: random.pick([0, 0.5, 0.9, 1]) }
   switch (random.between(0, 3)) {
     case 0: return [rest]
-    case 1: return [{ name: 'canary', size: 1, barrier: true, successThreshold: 1, soak: random.pick([0, '5m']) }, rest]
+    case 1: return [{ name: 'canary', size: 1, barrier: true, successThreshold: 1, soak: random.pick([0, '5m', '20m']) }, rest]
     case 2: return [{ name: 'canary', size: 1, successThreshold: 1, approval: true }, { name: 'half', size: '50%', successThreshold: 0.5 }, rest]
     default: return [{ name: 'gold', size: '100%', selector: { matchLabels: { tier: 'gold' } }, barrier: random.chance(0.5), successThreshold: random.pick([0.5, 1]) }, rest]
   }
@@ -59,6 +59,7 @@ function drawPolicy(random: Random): object {
     parkedFor: random.pick(['2h', '30d']),
     staging: random.pick(['ahead', 'with-start']),
     joiners: random.pick(['include', 'exclude']),
+    alarmGate: random.chance(0.8),
     priority: random.pick([0, 0, 10]),
     windows: random.chance(0.2) ? [{ cron: '0 * * * *', duration: '30m' }] : [],
   }

@@ -13,6 +13,7 @@ import { baseUrl, type SimController } from './controller.ts'
 import { simHttp } from './http.ts'
 import { Power, powered, poweredStream } from './power.ts'
 import type { Random } from './random.ts'
+import { Senses } from './senses.ts'
 import { never, type World } from './world.ts'
 
 export type NodePlan = { name: string; personality: 'controller' | 'worker' | 'storage'; root: string; hasAgent: boolean }
@@ -42,12 +43,15 @@ export class SimSite {
   driftRatio = 0
   driftSinceMs: number
   partitioned = false
+  /** What its sensors find. */
+  readonly senses = new Senses()
   retired = false
   lives = 0
   agent: Agent | null = null
   power: Power | null = null
   config: AgentConfig | null = null
   private readonly random: Random
+  private readonly asked = new Map<string, number>()
 
   constructor(plan: SitePlan, parts: SiteParts, name = plan.id, files?: SimulatedFiles) {
     this.plan = plan
@@ -61,6 +65,13 @@ export class SimSite {
   wallMs(): number {
     const { world } = this.parts
     return world.nowMs + this.clockOffsetMs + this.driftRatio * (world.nowMs - this.driftSinceMs)
+  }
+
+  /** When the health of a version was asked for here for the first time: from then on it ages. */
+  firstAskedMs(version: string): number {
+    const known = this.asked.get(version) ?? this.parts.world.nowMs
+    this.asked.set(version, known)
+    return known
   }
 
   setClock(offsetMs: number, driftRatio: number): void {
@@ -79,7 +90,7 @@ export class SimSite {
     for (const node of this.plan.nodes) await this.files.makeDirectory(node.root)
     const host = this.host(power)
     const enrolled = await enrol(host, this.parts.crypto, { controllerUrl: baseUrl, site: this.plan.id, claim, rootFingerprint, stateDirectory, nodes: this.plan.nodes, replace })
-    this.config = parseConfig({ ...enrolled, nodesAtOnceMax: this.plan.nodesAtOnceMax, jitterMs: 5000, reconnectMsMax: 60_000, keepAliveS: 60 })
+    this.config = parseConfig({ ...enrolled, nodesAtOnceMax: this.plan.nodesAtOnceMax, jitterMs: 5000, reconnectMsMax: 60_000 })
     this.files.settleAll()
   }
 
@@ -197,6 +208,7 @@ export class SimSite {
         inventory: async () => ({ kernel: '6.12.0' }),
         clockSynchronised: async () => (this.plan.tellsSynchronised ? Math.abs(this.wallMs() - world.nowMs) < 1000 : null),
       },
+      sensors: this.senses.sensors(),
     }
   }
 }

@@ -1,6 +1,7 @@
 import type { Checkers } from './checks/checkers.ts'
 import type { SimFleet } from './fleet.ts'
 import type { Random } from './random.ts'
+import type { Senses } from './senses.ts'
 import type { SimSite } from './site.ts'
 
 const minuteMs = 60_000
@@ -19,6 +20,14 @@ const strikes: Record<string, { weight: number; strike: Strike }> = {
   'clock': { weight: 3, strike: (fleet, site, random) => setClock(fleet, site, random) },
   /** F23 */
   'disk-full': { weight: 2, strike: (fleet, site, random) => fillDisk(fleet, site, random) },
+  /** Raises an alarm that gates, or one that does not, and clears it again. */
+  'disk-fills': { weight: 2, strike: (fleet, site, random) => sicken(fleet, site, random.fraction() * random.pick([10 * minuteMs, 2 * hourMs]), (senses) => (senses.diskPercent = random.pick([90, 97]))) },
+  'unit-fails': { weight: 1, strike: (fleet, site, random) => sicken(fleet, site, random.fraction() * hourMs, (senses) => (senses.failedUnit = 'shop.service')) },
+  /** F46 */
+  'unit-flaps': { weight: 0.5, strike: (fleet, site, random) => flap(fleet, site, random.between(3, 12)) },
+  'line-flaps': { weight: 0.5, strike: (fleet, site, random) => flapLine(fleet, site, random.between(3, 12)) },
+  /** Nobody tells that it is gone. */
+  'will-lost': { weight: 1.5, strike: (fleet, site, random) => vanish(fleet, site, random.fraction() * 3 * hourMs) },
   'broker-restart': { weight: 1, strike: (fleet, _, random) => restartBroker(fleet, random.fraction() * 5 * minuteMs) },
   'bridge-restart': { weight: 1, strike: (fleet) => void fleet.controller.reconnectBridge() },
   'trust-raised': { weight: 1, strike: (fleet) => void fleet.raiseTrust() },
@@ -90,6 +99,29 @@ function partition(fleet: SimFleet, site: SimSite, spanMs: number): void {
   })
 }
 
+/** Its will does not come, as from a broker that was lost with it. */
+function vanish(fleet: SimFleet, site: SimSite, spanMs: number): void {
+  if (site.partitioned) return
+  site.partitioned = true
+  fleet.broker.cut((client) => client.name === site.name, false)
+  fleet.world.after(spanMs, 'back from nowhere', () => {
+    site.partitioned = false
+  })
+}
+
+function sicken(fleet: SimFleet, site: SimSite, spanMs: number, harm: (senses: Senses) => unknown): void {
+  harm(site.senses)
+  fleet.world.after(spanMs, 'well again', () => site.senses.mend())
+}
+
+function flap(fleet: SimFleet, site: SimSite, times: number): void {
+  for (let i = 0; i < times; i++) fleet.world.after(i * 2 * minuteMs, 'unit flaps', () => sicken(fleet, site, minuteMs, (senses) => (senses.failedUnit = 'flapping.service')))
+}
+
+function flapLine(fleet: SimFleet, site: SimSite, times: number): void {
+  for (let i = 0; i < times; i++) fleet.world.after(i * minuteMs, 'line flaps', () => fleet.broker.cut((client) => client.name === site.name))
+}
+
 function setClock(fleet: SimFleet, site: SimSite, random: Random): void {
   const kinds: (() => void)[] = [
     () => site.setClock(-fleet.world.nowMs, 0),
@@ -146,6 +178,7 @@ export async function calmDown(fleet: SimFleet): Promise<void> {
   for (const site of fleet.sites.values()) {
     site.partitioned = false
     site.setClock(0, 0)
+    site.senses.mend()
     site.files.capacityBytes = 1024 ** 3
     if (site.power !== null) site.power.cutAt = Number.POSITIVE_INFINITY
   }

@@ -4,7 +4,7 @@ import { groupPlacesOf, placesOf } from '../../functions/rollout/judge.ts'
 import { limits } from '../../protocol/limits.ts'
 import { deploymentStates, presences, rolloutStates } from '../../protocol/states.ts'
 import { seededFractions } from '../support/seeded-fractions.ts'
-import { candidateOf, candidates, inFlightOf, nowMs, releaseOf, running, snapshotOf, targetOf, waveOf, wanted } from './snapshots.ts'
+import { alarmSince, candidateOf, candidates, inFlightOf, lock, nowMs, releaseOf, running, snapshotOf, targetOf, waveOf, wanted } from './snapshots.ts'
 
 type Snapshot = ReturnType<typeof snapshotOf>
 
@@ -74,6 +74,8 @@ describe('what keeps a site from starting', () => {
     ['puts off what another rollout changes (I14)', { rivals: [{ ...rival, inFlight: true }] }, ['defer a']],
     ['puts off what another rollout has the right of way at', { rivals: [rival] }, ['defer a']],
     ['does not mind a rival that comes after', { rivals: [{ ...rival, priority: -5 }] }, ['grant a']],
+    ['parks what is suspect', { site: { presence: 'suspect' } }, ['park a']],
+    ['puts off where somebody works', { site: { locks: [lock] } }, ['defer a']],
     ['puts off what nobody knows to be connected', { site: { presence: 'unknown' } }, ['defer a']],
   ] as const)('%s', (_, candidate, expected) => {
     expect(decided({ waves: [waveOf(0, { pending: 1 })], candidates: [candidateOf('a', candidate as Parameters<typeof candidateOf>[1])] })).toEqual(expected)
@@ -141,6 +143,14 @@ describe('a rollout pauses by itself', () => {
   test('not once more while it is paused for that already', () => {
     const waves = [waveOf(0, { failed: 5, pending: 5 })]
     expect(decided({ waves, pauses: [{ reason: 'failures', detail: '' }], candidates: candidates(5) })).toEqual([])
+  })
+
+  test('when an alarm was raised at a site that it has changed, and starts nothing more in the same decision (I18, F59)', () => {
+    const draft = { waves: [waveOf(0, { succeeded: 1 }, {}, { gatingAlarms: 1, alarmsSince: alarmSince }), waveOf(1, { pending: 5 }, {}, { state: 'open' })], candidates: candidates(5, { wave: 1 }) }
+    expect(decided(draft)).toEqual(['pause alarm', 'closeWave 0'])
+    expect(decided({ ...draft, policy: { alarmGate: false } })).toEqual(['closeWave 0', 'grant s0', 'grant s1', 'grant s2', 'grant s3', 'grant s4'])
+    expect(decided({ ...draft, pauses: [{ reason: 'alarm', detail: '' }] }), 'not once more').toEqual(['closeWave 0'])
+    expect(decided({ waves: [waveOf(0, { succeeded: 5 }, {}, { state: 'done', gatingAlarms: 1, alarmsSince: alarmSince })] }), 'with nobody left to start there is nothing to stop').toEqual(['complete'])
   })
 
   test('when the next wave could never open any more', () => {
@@ -235,12 +245,12 @@ describe('whatever the snapshot', () => {
     const one = <T>(of: readonly T[]): T => of[Math.min(of.length - 1, Math.floor(chance() * of.length))]!
     const groups = ['n', 's', 'w']
     const waves = Array.from({ length: 1 + upTo(3) }, (_, i) =>
-      waveOf(i, Object.fromEntries(deploymentStates.map((state) => [state, chance() < 0.5 ? 0 : upTo(6)])), { successThreshold: chance(), barrier: chance() < 0.3 }, { state: one(['waiting', 'open', 'open', 'done'] as const) }))
+      waveOf(i, Object.fromEntries(deploymentStates.map((state) => [state, chance() < 0.5 ? 0 : upTo(6)])), { successThreshold: chance(), barrier: chance() < 0.3 }, { state: one(['waiting', 'open', 'open', 'done'] as const), alarmsSince: chance() < 0.1 ? alarmSince : null }))
     const some = Array.from({ length: upTo(40) }, (_, i) =>
       candidateOf(`s${i}`, {
         wave: upTo(waves.length - 1), place: i, grp: one(groups), state: chance() < 0.2 ? 'parked' : 'pending', attempt: upTo(2), notBeforeMs: chance() < 0.1 ? nowMs + 1 : 0,
         rivals: chance() < 0.2 ? [{ rolloutId: 'ro_0', name: 'r', priority: upTo(2) - 1, createdMs: upTo(2000), inFlight: chance() < 0.5, protocolMin: 1 + upTo(2) }] : [],
-        site: { presence: one(presences), running: one([running, running, wanted, null]), state: one(['enrolled', 'enrolled', 'enrolled', 'claimed', 'removed'] as const) },
+        site: { locks: chance() < 0.1 ? [lock] : [], presence: one(presences), running: one([running, running, wanted, null]), state: one(['enrolled', 'enrolled', 'enrolled', 'claimed', 'removed'] as const) },
       }))
     return snapshotOf({
       state: one(rolloutStates), waves, candidates: some, pauses: chance() < 0.2 ? [{ reason: 'operator', detail: '' }] : [], startAtMs: chance() < 0.5 ? nowMs + upTo(2) - 1 : null,
@@ -259,6 +269,7 @@ describe('whatever the snapshot', () => {
         expect(inFlightOf(snapshot) + granted.length, note).toBeLessThanOrEqual(placesOf(snapshot))
         for (const grp of new Set(granted.map((c) => c.grp))) expect((snapshot.inFlightByGroup.get(grp) ?? 0) + granted.filter((c) => c.grp === grp).length, note).toBeLessThanOrEqual(groupPlacesOf(snapshot, grp))
         expect(snapshot.pauses, note).toEqual([])
+        expect(snapshot.waves.some((wave) => wave.alarmsSince !== null), note).toBe(false)
         expect(steps.some((step) => step.kind === 'pause'), note).toBe(false)
         expect(['running', 'completed'], note).toContain(snapshot.state)
       }
@@ -267,6 +278,7 @@ describe('whatever the snapshot', () => {
         expect(opening || snapshot.waves[candidate.wave]!.state !== 'waiting', note).toBe(true)
         expect([candidate.site.presence, candidate.site.state, candidate.state], note).toEqual(['online', 'enrolled', 'pending'])
         expect(candidate.rivals.some((rival) => rival.inFlight), note).toBe(false)
+        expect(candidate.site.locks, note).toEqual([])
         expect(candidate.site.running?.digest, note).not.toBe(wanted.digest)
       }
       const perSite = steps.flatMap((step) => ('siteId' in step ? [step.siteId] : []))

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { eventOf, foldReports, forgedDirectiveAlarm, type Folded } from '../../functions/ingest/fold.ts'
+import { eventOf, foldReports, type Folded } from '../../functions/ingest/fold.ts'
+import { alarmIds } from '../../protocol/alarms.ts'
 import { AttemptReport, Report } from '../../protocol/reports.ts'
 import { seededFractions } from '../support/seeded-fractions.ts'
 
@@ -101,7 +102,7 @@ describe('what a report means', () => {
 
   test.each(['bad-signature', 'malformed', 'wrong-site', 'retained'])('a directive refused as %s raises an alarm: somebody else may be speaking (F37, F38)', (reason) => {
     const folded = foldReports([report('a', 1, rejected(reason, { deployment: `${rollout}:a`, attempt: 1 }))])
-    expect(folded.alarms).toMatchObject([{ site: 'a', alarmId: forgedDirectiveAlarm, entity: reason, raised: true }])
+    expect(folded.alarms).toMatchObject([{ site: 'a', alarmId: alarmIds.forgedDirective, entity: reason, raised: true }])
     expect(folded.attempts).toEqual([])
   })
 

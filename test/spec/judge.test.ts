@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
-import { failureEvidence, fitness, groupPlacesOf, openingHindrances, placesOf, precedes, rolloutHindrances, siteHindrances, thresholdReachable } from '../../functions/rollout/judge.ts'
+import { alarmEvidence, failureEvidence, fitness, groupPlacesOf, openingHindrances, placesOf, precedes, rolloutHindrances, siteHindrances, thresholdReachable } from '../../functions/rollout/judge.ts'
 import type { Rival } from '../../functions/rollout/snapshot.ts'
-import { candidateOf, nowMs, releaseOf, running, siteOf, snapshotOf, targetOf, waveOf, wanted } from './snapshots.ts'
+import { alarmSince, candidateOf, lock, nowMs, releaseOf, running, siteOf, snapshotOf, targetOf, waveOf, wanted } from './snapshots.ts'
 
 const barrier = { barrier: true, successThreshold: 1 }
 const soak = { successThreshold: 1, soak: '1h' }
@@ -121,6 +121,8 @@ describe('why a site cannot start now', () => {
     ['nothing', {}, []],
     ['offline', { site: { presence: 'offline' } }, ['offline']],
     ['presence is not known', { site: { presence: 'unknown' } }, ['presence']],
+    ['suspect counts as offline', { site: { presence: 'suspect' } }, ['offline']],
+    ['somebody works there', { site: { locks: [lock] } }, ['locked']],
     ['no agent yet', { site: { state: 'claimed', presence: 'offline' } }, ['not-enrolled']],
     ['a retry that is not due', { attempt: 1, notBeforeMs: nowMs + 1 }, ['retry-wait']],
     ['a rival with a higher priority', { rivals: [rival] }, ['busy']],
@@ -144,6 +146,14 @@ describe('places (I7)', () => {
     const grouped = snapshotOf({ policy: { groupBy: { label: 'region', maxParallel: '25%' } }, groups })
     expect([groupPlacesOf(grouped, 'north'), groupPlacesOf(grouped, 'nobody'), groupPlacesOf(snapshotOf({ groups }), 'north')]).toEqual([2, 1, Number.POSITIVE_INFINITY])
   })
+})
+
+test('the evidence of alarms names the first and counts the others (I18)', () => {
+  const waves = [waveOf(0, { succeeded: 1 }, {}, { alarmsSince: alarmSince }), waveOf(1, { running: 2 }, {}, { alarmsSince: { ...alarmSince, count: 2 } })]
+  expect(alarmEvidence(snapshotOf({ waves: waves.slice(0, 1) }))).toBe('critical alarm 120.003 (node=a.component=app) at s0: it does not answer')
+  expect(alarmEvidence(snapshotOf({ waves }))).toBe('critical alarm 120.003 (node=a.component=app) at s0 and 2 more: it does not answer')
+  expect(alarmEvidence(snapshotOf({ waves, policy: { alarmGate: false } }))).toBeNull()
+  expect(alarmEvidence(snapshotOf({ waves: [waveOf(0, {}, {}, { alarmsSince: { count: 1, first: { ...alarmSince.first, text: 'x'.repeat(500) } } })] }))).toHaveLength(500)
 })
 
 describe('failures', () => {

@@ -23,12 +23,12 @@ const tallyOf = (counts: Partial<Tally>): Tally => ({ ...emptyTally(), ...counts
 export function waveOf(ordinal: number, counts: Partial<Tally>, policy: Record<string, unknown> = {}, facts: Partial<WaveFacts> = {}): WaveFacts {
   return {
     ordinal, policy: WavePolicy.parse({ name: `w${ordinal}`, size: 'rest', ...policy }), state: ordinal === 0 ? 'open' : 'waiting', tally: tallyOf(counts), lastSuccessMs: null, approvedBy: null,
-    gatingAlarms: 0, failuresAcknowledged: 0, executedAcknowledged: 0, ...facts,
+    gatingAlarms: 0, alarmsSince: null, failuresAcknowledged: 0, executedAcknowledged: 0, ...facts,
   }
 }
 
 export const siteOf = (id: string, facts: Partial<SiteFacts> = {}): SiteFacts => ({
-  id, state: 'enrolled', presence: 'online', running, architecture: 'x86_64', protocolMin: 1, protocolMax: 1, timeZone: 'UTC', windows: [], freezes: [], ...facts,
+  id, state: 'enrolled', presence: 'online', running, architecture: 'x86_64', protocolMin: 1, protocolMax: 1, timeZone: 'UTC', windows: [], freezes: [], locks: [], ...facts,
 })
 
 export const candidateOf = (siteId: string, changes: Partial<Omit<Candidate, 'site'>> & { site?: Partial<SiteFacts> } = {}): Candidate => ({
@@ -38,6 +38,11 @@ export const candidateOf = (siteId: string, changes: Partial<Omit<Candidate, 'si
 /** `count` candidates of one wave, in their places. */
 export const candidates = (count: number, changes: Parameters<typeof candidateOf>[1] = {}, from = 0): Candidate[] =>
   Array.from({ length: count }, (_, i) => candidateOf(`s${from + i}`, { place: from + i, ...changes }))
+
+/** A gating alarm that was raised at a site after it was granted. */
+export const alarmSince = { count: 1, first: { siteId: 's0', alarmId: '120.003', entity: 'node=a.component=app', severity: 'critical', text: 'it does not answer' } } as const satisfies WaveFacts['alarmsSince']
+/** A node where somebody works. */
+export const lock = { node: 'worker-0', reason: 'a new disk', by: 'ann', atMs: nowMs }
 
 type Draft = Partial<Omit<RolloutSnapshot, 'policy' | 'inFlightByGroup' | 'membersByGroup'>> & { policy?: Record<string, unknown>; groups?: Record<string, { members: number; inFlight: number }> }
 

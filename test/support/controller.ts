@@ -2,6 +2,7 @@ import { openDatabase, statement, type Database } from '../../db/client.ts'
 import { migrate } from '../../db/migrate.ts'
 import { token } from '../../db/schema/operations.ts'
 import { memoryBroker, type MemoryBroker } from '../../functions/adapters/memory/memory-broker.ts'
+import { memoryHttpSender } from '../../functions/adapters/memory/memory-http-sender.ts'
 import { createMemoryObjectStore } from '../../functions/adapters/memory/memory-object-store.ts'
 import { nodeCrypto } from '../../functions/adapters/node/node-crypto.ts'
 import { sortableIds } from '../../functions/adapters/node/sortable-ids.ts'
@@ -55,10 +56,11 @@ export async function startController(options: { trust?: boolean; databaseUrl?: 
   const signer = createObjectSigner({ baseUrl: 'http://store.test', secret, clock, crypto: nodeCrypto })
   const store = createMemoryObjectStore({ crypto: nodeCrypto, signer })
   const broker: MemoryBroker = memoryBroker()
+  const http = memoryHttpSender()
   const logs: LogLine[] = []
   const background: Promise<unknown>[] = []
   const deps: Deps = {
-    db, store, broker, clock, ids: sortableIds, crypto: nodeCrypto,
+    db, store, broker, http, clock, ids: sortableIds, crypto: nodeCrypto,
     keys: { fleetKey: () => fleetKey, ingestSecret: () => secret },
     log: { write: (level, event, facts) => void logs.push({ level, event, facts }) },
     config: { fleet, publicUrl: 'https://fleet.test', version: '0.0.0-test', host: 'node' },
@@ -86,7 +88,7 @@ export async function startController(options: { trust?: boolean; databaseUrl?: 
   }
 
   return {
-    app, deps, db, clock, store, broker, logs, keys: { root, publisher, fleet: fleetKey }, tokens, send, call,
+    app, deps, db, clock, store, broker, http, logs, keys: { root, publisher, fleet: fleetKey }, tokens, send, call,
     context: (actor: Actor = { name: 'controller', role: 'controller' }): Ctx => newContext(deps, actor, 'test-request'),
     signTrust: (trust: Partial<Trust> = {}) => signTrust(root, { publisherKeys: [publisher.trusted], fleetKeys: [fleetKey.trusted], ...trust }),
     async installTrust(trust: Partial<Trust> = {}) {

@@ -10,6 +10,7 @@ import { Manifest, manifestReleaseId, packedBytesMax, type DeliveryIndex } from 
 import type { z } from 'zod'
 import { Report } from '../../protocol/reports.ts'
 import { siteTopic } from '../../protocol/topics.ts'
+import { protocolHeader } from '../../protocol/protocol-versions.ts'
 import type { Trust } from '../../protocol/trust.ts'
 import { syncCrypto } from './sync-crypto.ts'
 
@@ -51,6 +52,8 @@ export class FakeController implements Network {
   /** So many requests for manifests and downloads are answered 503. */
   unavailable = 0
   refusal: string | null = null
+  /** What its answers say that it speaks; null: as version 0.1.0, nothing. */
+  protocol: number | null = null
   nowMs: () => number
   incarnation = 1
   generation = 0
@@ -197,7 +200,8 @@ export class FakeController implements Network {
     this.requests.push(`${request.method} ${pathname}`)
     if (host === 'objects.test') return this.serveObject(request, pathname.slice(1))
     const answer = await this.answer(request, pathname)
-    return { status: answer.status, headers: answer.headers ?? {}, body: piecesOf(utf8(JSON.stringify(answer.body ?? {}))) }
+    const spoken: Record<string, string> = this.protocol === null ? {} : { [protocolHeader]: String(this.protocol) }
+    return { status: answer.status, headers: { ...spoken, ...answer.headers }, body: piecesOf(utf8(JSON.stringify(answer.body ?? {}))) }
   }
 
   private async answer(request: HttpRequest, path: string): Promise<{ status: number; body?: unknown; headers?: Record<string, string> }> {

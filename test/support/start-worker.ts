@@ -25,6 +25,22 @@ export async function bundleWorker(directory: string, entry?: string): Promise<{
   return { script: join(directory, `${entry === undefined ? 'worker' : entry.replace(/^.*\/|\.ts$/g, '')}.js`), output: stdout + stderr }
 }
 
+/** A Worker that is nothing but `entry`, in real workerd. */
+export async function startBareWorker(directory: string, entry: string) {
+  const { script } = await bundleWorker(join(directory, 'bundle'), entry)
+  const port = await freePort()
+  const url = `http://127.0.0.1:${port}`
+  const program = new Program('workerd', process.execPath, devArguments(directory, script, port), environmentIn(directory), { withChildren: true })
+  program.start()
+  await until('the Worker answers', async () => (await fetch(`${url}/ready`)).ok, [program], 90_000)
+  return { url, program }
+}
+
+const devArguments = (directory: string, script: string, port: number): string[] => [
+  wrangler, 'dev', script, ...configuration, '--no-bundle', '--port', String(port), '--ip', '127.0.0.1', '--inspector-port', '0', '--local',
+  '--persist-to', join(directory, 'state'), '--show-interactive-dev-session=false',
+]
+
 export type WorkerOptions = {
   /** Where the bundle, R2's objects and wrangler's own files are. */
   directory: string
@@ -55,10 +71,8 @@ export async function startWorker(options: WorkerOptions) {
     MURMUR_FIRST_ADMIN_HASH: await hashSecret(nodeCrypto, admin), ...options.settings,
   }
   const heapLimit: Record<string, string> = options.heapMegabytesMax === undefined ? {} : { MINIFLARE_WORKERD_V8_FLAGS: `--max-heap-size=${options.heapMegabytesMax}` }
-  const program = new Program('workerd', process.execPath, [
-    wrangler, 'dev', script, ...configuration, '--no-bundle', '--port', String(port), '--ip', '127.0.0.1', '--inspector-port', '0', '--local',
-    '--persist-to', join(directory, 'state'), '--show-interactive-dev-session=false', ...Object.entries(variables).flatMap(([name, value]) => ['--var', `${name}:${value}`]),
-  ], { ...environmentIn(directory), ...heapLimit }, { withChildren: true })
+  const program = new Program('workerd', process.execPath, [...devArguments(directory, script, port), ...Object.entries(variables).flatMap(([name, value]) => ['--var', `${name}:${value}`])],
+    { ...environmentIn(directory), ...heapLimit }, { withChildren: true })
   const start = async (): Promise<void> => {
     program.start()
     await until('the Worker answers', async () => (await fetch(`${url}/readyz`)).ok, [program], 90_000)

@@ -1,4 +1,5 @@
 import { createHash, createHmac, createPrivateKey, createPublicKey, generateKeyPairSync, hkdfSync, sign, verify, type KeyObject } from 'node:crypto'
+import { nodeCrypto } from '../../functions/adapters/node/node-crypto.ts'
 import type { Crypto } from '../../protocol/crypto.ts'
 
 /** DER before the 32 raw bytes of an Ed25519 public key (RFC 8410). */
@@ -34,4 +35,7 @@ export const syncCrypto = {
       privateKey: own(pair.privateKey.export({ format: 'der', type: 'pkcs8' })),
     }
   },
+  publicKeyOf: nodeCrypto.publicKeyOf as (privateKey: Uint8Array) => Uint8Array,
+  seal: nodeCrypto.seal as (key: Uint8Array, nonce: Uint8Array, plain: Uint8Array) => Uint8Array,
+  unseal: nodeCrypto.unseal as (key: Uint8Array, nonce: Uint8Array, sealed: Uint8Array) => Uint8Array | null,
 } satisfies Crypto

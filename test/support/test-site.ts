@@ -2,11 +2,13 @@ import { createAgent, type Agent } from '../../edge-agent/agent.ts'
 import { parseConfig } from '../../edge-agent/config.ts'
 import type { Host, Installation } from '../../edge-agent/host/host.ts'
 import { createInstallation } from '../../edge-agent/host/installation.ts'
+import type { Sensors } from '../../edge-agent/host/sensors.ts'
 import { statePaths } from '../../edge-agent/state-paths.ts'
 import { toBase64, utf8 } from '../../protocol/bytes.ts'
 import type { DeploymentId, ReleaseRef } from '../../protocol/ids.ts'
 import type { FakeLauncher } from './fake-launcher.ts'
 import { FakeController, fleet, site, twoNodes } from './fake-controller.ts'
+import { quietSensors } from './quiet-sensors.ts'
 import { seededFractions } from './seeded-fractions.ts'
 import { PowerCut, SimulatedFiles } from './simulated-files.ts'
 import { syncCrypto } from './sync-crypto.ts'
@@ -75,6 +77,7 @@ export class TestSite {
   power = new Power()
   agent: Agent | null = null
   synchronised: boolean | null = null
+  sensors: Sensors = quietSensors
   /** Starts the agent where a test gives one; an agent that asks to be started anew is left without power, as after a cut. */
   launcher: FakeLauncher | null = null
   /** Told of each call to the disk, with its number in this life. */
@@ -122,7 +125,7 @@ export class TestSite {
     const processes = { run: async () => ({ how: 'not-started' as const, exitCode: null, output: '', outputBytes: 0 }) }
     const { clock } = this
     const mine = { nowMs: () => clock.nowMs(), monotonicMs: () => clock.monotonicMs(), sleep: (spanMs: number, signal?: AbortSignal) => (power.on ? clock.sleep(spanMs, signal) : never()) }
-    return { files: powered(this.files, power, false), clock: mine, random, processes, network: powered(this.controller, power, true), facts }
+    return { files: powered(this.files, power, false), clock: mine, random, processes, network: powered(this.controller, power, true), facts, sensors: this.sensors }
   }
 
   /** A new life of the agent; the power goes off at the `cutAt`th call to its host. Settles also when it goes off before the start is over. */

@@ -26,8 +26,9 @@ const packagesAllowed: Record<string, RegExp> = {
   aedes: /^(functions\/adapters)\//,
   ws: /^(functions\/adapters|edge-agent\/(link|host))\//,
   commander: /^(cli|edge-agent)\//,
-  yaml: /^(cli)\//,
+  yaml: /^(cli|edge-agent\/host)\//,
   '@aws-sdk/client-iot': /^functions\/adapters\/aws\//,
+  'ipaddr.js': /^functions\/webhook\//,
   aws4fetch: /^functions\/adapters\/aws\//,
 }
 

@@ -3,15 +3,18 @@ import { is, sql } from 'drizzle-orm'
 import { expect, test } from 'vitest'
 import { openDatabase } from '../../db/client.ts'
 import { migrate } from '../../db/migrate.ts'
+import * as alarm from '../../db/schema/alarm.ts'
 import * as fleet from '../../db/schema/fleet.ts'
+import * as metric from '../../db/schema/metric.ts'
 import * as operations from '../../db/schema/operations.ts'
 import * as release from '../../db/schema/release.ts'
 import * as rollout from '../../db/schema/rollout.ts'
+import * as webhook from '../../db/schema/webhook.ts'
 import { allFiles } from './sources.ts'
 
 type Column = { name: string; type: string; notNull: boolean; key: boolean }
 
-const tables = [fleet, operations, release, rollout].flatMap((module): unknown[] => Object.values(module)).filter((value) => is(value, SQLiteTable))
+const tables = [alarm, fleet, metric, operations, release, rollout, webhook].flatMap((module): unknown[] => Object.values(module)).filter((value) => is(value, SQLiteTable))
 /** Only migrations and statements of SQL know these. */
 const withoutSchema = ['guard', 'migration']
 
@@ -39,5 +42,5 @@ test('the migrations make exactly the tables and columns that the schema describ
 })
 
 test('the schema of every file is compared', () => {
-  expect(allFiles.filter((path) => path.startsWith('db/schema/'))).toEqual(['fleet', 'operations', 'release', 'rollout'].map((name) => `db/schema/${name}.ts`))
+  expect(allFiles.filter((path) => path.startsWith('db/schema/'))).toEqual(['alarm', 'fleet', 'metric', 'operations', 'release', 'rollout', 'webhook'].map((name) => `db/schema/${name}.ts`))
 })

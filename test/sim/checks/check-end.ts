@@ -1,4 +1,5 @@
 import type { SimFleet } from '../fleet.ts'
+import { checkStanding } from './check-alarms.ts'
 import { statusOf, type Checkers } from './checkers.ts'
 import type { Finding } from './check-rows.ts'
 import type { DeploymentState, Outcome } from '../../../protocol/states.ts'
@@ -20,10 +21,25 @@ const viewsOf: Record<Outcome, readonly DeploymentState[]> = {
 
 const unended: ReadonlySet<DeploymentState> = new Set(['pending', 'granted', 'running'])
 
-/** After faults have stopped and everything had its time: I9 and I16. */
+/** After faults have stopped and everything had its time: I9, I16 and I19. */
 export async function checkEnd(fleet: SimFleet, checkers: Checkers): Promise<Finding[]> {
   const rows = await readRows(fleet.controller.db, Number.MAX_SAFE_INTEGER)
-  return [...checkViews(fleet, checkers, rows), ...checkEnds(rows)]
+  return [...checkViews(fleet, checkers, rows), ...checkEnds(rows), ...checkStanding(fleet, rows, checkers.told)]
+}
+
+/** I19: a site that goes is known to be gone within a minute of its going, and so is that it is back. */
+export async function checkLoss(fleet: SimFleet, checkers: Checkers): Promise<Finding[]> {
+  const [site] = fleet.sites.values()
+  const look = async (): Promise<Finding[]> => checkStanding(fleet, await readRows(fleet.controller.db, Number.MAX_SAFE_INTEGER), checkers.told)
+  site!.partitioned = true
+  fleet.broker.cut((client) => client.name === site!.name)
+  await fleet.world.run(fleet.world.nowMs + 60_000)
+  const gone = await look()
+  const presence = (await readRows(fleet.controller.db, Number.MAX_SAFE_INTEGER)).sites.get(site!.plan.id)!.presence
+  if (presence !== 'offline') gone.push({ invariant: 'I19', evidence: `${site!.name} was cut off a minute ago, and is ${presence}` })
+  site!.partitioned = false
+  await fleet.world.run(fleet.world.nowMs + 5 * 60_000)
+  return [...gone, ...(await look())]
 }
 
 /** I9 */

@@ -1,6 +1,7 @@
 import { amountDown, isBarrier } from '../../../protocol/policy.ts'
 import { inFlightStates, outsideStates } from '../../../protocol/states.ts'
 import type { Report } from '../../../protocol/reports.ts'
+import { checkAlarmGate, checkTally } from './check-alarms.ts'
 import type { DeploymentFacts, Rows } from './rows.ts'
 
 /** What sites have said so far, beside the database. */
@@ -12,7 +13,7 @@ const isInFlight = (d: DeploymentFacts): boolean => inFlightStates.includes(d.st
 
 /** Holds what a batch has made of the database against what it was. Written from SPEC.md, not from the code under test. */
 export function checkRows(before: Rows, after: Rows, spoken: Spoken, nowMs: number): Finding[] {
-  return [...checkCounters(after), ...checkGrants(before, after), ...checkWaves(before, after, nowMs), ...checkAudit(before, after), ...checkSeqs(before, after, spoken), ...checkPresence(before, after, spoken)]
+  return [...checkCounters(after), ...checkGrants(before, after), ...checkWaves(before, after, nowMs), ...checkAudit(before, after), ...checkSeqs(before, after, spoken), ...checkPresence(before, after, spoken), ...checkAlarmGate(before, after), ...checkTally(after)]
 }
 
 /** I12 */

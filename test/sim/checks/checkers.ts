@@ -1,7 +1,7 @@
 import { fromBase64, fromUtf8 } from '../../../protocol/bytes.ts'
 import type { Directive } from '../../../protocol/directives.ts'
 import { comparePositions, type Position } from '../../../protocol/ids.ts'
-import type { AttemptReport, Report } from '../../../protocol/reports.ts'
+import type { AttemptReport, Report, StandingAlarm } from '../../../protocol/reports.ts'
 import type { Outcome } from '../../../protocol/states.ts'
 import { checkUpgradePath } from '../../../protocol/upgrade-path.ts'
 import type { SimFleet } from '../fleet.ts'
@@ -45,6 +45,7 @@ export class Checkers {
   private readonly machines = new Map<string, Machine>()
   private readonly trusts = new Map<string, { seq: number; version: number }>()
   private readonly hasCopy = new Set<string>()
+  private readonly stands = new Map<string, { incarnation: number; seq: number; alarms: readonly StandingAlarm[] }>()
   /** Sites whose disk refused to reserve numbers (F23): a crash may then make them use some twice. */
   private readonly numbersInDoubt = new Set<string>()
 
@@ -118,6 +119,7 @@ export class Checkers {
     }
     if (!this.hasCopy.has(site)) this.reports.set(key, report)
     if (body.kind === 'gone') this.gone.add(body.connectionId)
+    if ((body.kind === 'metrics' || body.kind === 'hello') && body.alarms !== undefined) this.standsNow(report, body.alarms)
     // an end that nobody saw, because the power went right after it
     const own = this.fleet.sites.get(site)
     const attempt = body.kind === 'hello' || body.kind === 'progress' ? body.attempt : null
@@ -126,6 +128,16 @@ export class Checkers {
     const newest = this.trusts.get(`${site}/${incarnation}`)
     if (newest !== undefined && seq > newest.seq && body.trustVersion < newest.version) this.find([{ invariant: 'I3', evidence: `${site} went from trust ${newest.version} back to ${body.trustVersion}` }])
     if (newest === undefined || seq > newest.seq) this.trusts.set(`${site}/${incarnation}`, { seq, version: body.trustVersion })
+  }
+
+  private standsNow({ site, incarnation, seq }: Report, alarms: readonly StandingAlarm[]): void {
+    const known = this.stands.get(site)
+    if (known === undefined || known.incarnation < incarnation || (known.incarnation === incarnation && known.seq < seq)) this.stands.set(site, { incarnation, seq, alarms })
+  }
+
+  /** What sites said last of all that stands there. */
+  get told(): Map<string, readonly StandingAlarm[]> {
+    return new Map([...this.stands].map(([site, { alarms }]) => [site, alarms]))
   }
 
   private published(directive: Directive): void {

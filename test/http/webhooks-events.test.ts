@@ -1,0 +1,239 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { answerOf } from '../../functions/adapters/memory/memory-http-sender.ts'
+import { runWebhooks } from '../../functions/webhook/run.ts'
+import type { WebhookFilter } from '../../protocol/http/webhooks.ts'
+import { limits } from '../../protocol/limits.ts'
+import { startSubscriptions, type Subscriptions } from './webhooks.support.ts'
+
+let fleet: Subscriptions
+beforeEach(async () => void (fleet = await startSubscriptions()))
+afterEach(() => fleet.close())
+
+const call: Subscriptions['controller']['call'] = (id, options) => fleet.controller.call(id, options)
+/** What an endpoint was told, as `type entity severity`. */
+const told = (name: string): string[] => fleet.sent(name).flatMap(({ events }) => events.map(({ type, data }) => [type.replace('murmuration.', ''), 'entity' in data ? data.entity : '', 'severity' in data ? data.severity : ''].join(' ').trim()))
+const written = async (sql: string, ...args: (string | number)[]): Promise<void> => void (await fleet.controller.db.write([{ sql, args }]))
+
+describe('an event', () => {
+  test('is a CloudEvent with what the alarm and the catalogue say, and one message for one event', async () => {
+    await fleet.subscribe('chat')
+    await fleet.raise({ severity: 'critical', text: '/var is <b>full</b>' })
+    await fleet.settle()
+    const [message] = fleet.sent()
+    expect(message!.events).toEqual([{
+      specversion: '1.0', id: expect.stringMatching(/^alarm-1-[0-9a-z]+$/), source: 'murmur/practice', type: 'murmuration.alarm.raised', subject: 'alarm/kiel/100.003/node=a.filesystem=/var',
+      time: '2026-06-01T12:00:00.000Z', datacontenttype: 'application/json',
+      data: { site: 'kiel', alarmId: '100.003', name: 'Filesystem full', entity: 'node=a.filesystem=/var', severity: 'critical', text: '/var is <b>full</b>', gating: true, repair: expect.stringContaining('Remove what is not needed'), change: 'raised', by: 'token:admin', note: null },
+    }])
+  })
+
+  test('of an id that no catalogue knows is told all the same', async () => {
+    await fleet.subscribe('chat')
+    await fleet.raise({ alarmId: '999.999' })
+    await fleet.settle()
+    expect(fleet.sent()[0]!.events[0]!.data).toMatchObject({ alarmId: '999.999', name: null, repair: null })
+  })
+
+  test('of the audit trail has its entry, and has it again under the same id for every endpoint', async () => {
+    await fleet.subscribe('chat')
+    await fleet.subscribe('pager')
+    await call('createSite', { body: { id: 'emden' } })
+    await fleet.settle()
+    const [chat, pager] = [fleet.sent('chat'), fleet.sent('pager')]
+    expect(chat[0]!.events[0]).toMatchObject({ type: 'murmuration.site.created', subject: 'site/emden', data: { site: 'emden', actor: 'token:admin', action: 'site.created' } })
+    expect([chat.length, pager[0]!.events[0]!.id, pager[0]!.id === chat[0]!.id]).toEqual([1, chat[0]!.events[0]!.id, false])
+  })
+
+  test('with more detail than a message holds names the audit trail instead', async () => {
+    await fleet.subscribe('chat')
+    await call('createSite', { body: { id: 'emden', labels: Object.fromEntries(Array.from({ length: limits.labelsMax }, (_, i) => [`label-${i}`, 'v'.repeat(63)])) } })
+    await fleet.settle()
+    expect(fleet.sent()[0]!.events[0]!.data).toMatchObject({ detail: { omitted: expect.any(String) } })
+  })
+
+  test('that was before the webhook is not told', async () => {
+    await fleet.raise()
+    await fleet.subscribe('chat')
+    await fleet.clear()
+    await fleet.settle()
+    expect(told('chat')).toEqual(['alarm.cleared node=a.filesystem=/var major'])
+  })
+
+  test('of what is done by hand is told once: the audit trail has it, too', async () => {
+    await fleet.subscribe('chat')
+    await fleet.raise()
+    await call('acknowledgeAlarm', { body: { ...fleet.identity({}), note: 'on my way' } })
+    await fleet.clear()
+    await fleet.settle()
+    expect(told('chat').map((each) => each.split(' ')[0])).toEqual(['alarm.raised', 'alarm.acknowledged', 'alarm.cleared'])
+    expect(fleet.sent()[1]!.events[0]!.data).toMatchObject({ by: 'token:admin', note: 'on my way' })
+  })
+})
+
+describe('what nobody wants to hear is not told', () => {
+  test('while an alarm lies on the shelf; when it comes off, it is', async () => {
+    await fleet.subscribe('chat')
+    await fleet.raise()
+    await call('shelveAlarm', { body: { ...fleet.identity({}), duration: '1h', reason: 'known' } })
+    await fleet.raise({ severity: 'critical' })
+    await call('unshelveAlarm', { body: fleet.identity({}) })
+    await fleet.settle()
+    expect(told('chat')).toEqual(['alarm.raised node=a.filesystem=/var major', 'alarm.shelved node=a.filesystem=/var major', 'alarm.unshelved node=a.filesystem=/var critical'])
+  })
+
+  test('while it is silent; when it has stayed, it is', async () => {
+    await fleet.subscribe('chat')
+    const silent = (entity: string) => written(`INSERT INTO alarm (site_id, alarm_id, entity, severity, text, gating, raised_ms, cleared_ms, seq, silenced) VALUES ('kiel', '120.001', ?, 'major', '', 0, 1, NULL, 0, 1)`, entity)
+    await silent('stays')
+    await silent('goes')
+    await written(`UPDATE alarm SET cleared_ms = 2, silenced = 0 WHERE entity = 'goes'`)
+    await fleet.run()
+    expect(told('chat')).toEqual([])
+    await written(`UPDATE alarm SET silenced = 0 WHERE entity = 'stays'`)
+    await fleet.run()
+    expect(told('chat')).toEqual(['alarm.raised stays major'])
+  })
+})
+
+describe('a subscription', () => {
+  const cases: [string, WebhookFilter, string[]][] = [
+    ['everything', {}, ['alarm.raised a critical', 'alarm.raised b minor', 'alarm.raised c major', 'alarm.cleared a critical', 'site.created site/emden']],
+    ['one type', { types: ['alarm.cleared'] }, ['alarm.cleared a critical']],
+    ['types by their beginning', { types: ['site.*', 'alarm.cleared'] }, ['alarm.cleared a critical', 'site.created site/emden']],
+    ['alarms that are bad enough, and what is no alarm', { severity: 'major' }, ['alarm.raised a critical', 'alarm.raised c major', 'alarm.cleared a critical', 'site.created site/emden']],
+    ['sites by their labels', { labelSelector: 'region in (west,south)' }, ['alarm.raised c major']],
+    ['sites without a label', { labelSelector: '!region' }, ['site.created site/emden']],
+    ['a release by name', { release: 'shop' }, ['alarm.raised a critical', 'alarm.raised b minor', 'alarm.cleared a critical']],
+    ['a release by version', { release: 'shop@1.5.0' }, ['alarm.raised a critical', 'alarm.raised b minor', 'alarm.cleared a critical']],
+    ['another version', { release: 'shop@1.6.0' }, []],
+    ['a name that only begins alike', { release: 'sho' }, []],
+    ['all of it at once', { types: ['alarm.*'], severity: 'critical', labelSelector: 'region=north', release: 'shop' }, ['alarm.raised a critical', 'alarm.cleared a critical']],
+  ]
+
+  test.each(cases)('to %s gets that and nothing else', async (_, filter, expected) => {
+    const runs = (id: string) => written('UPDATE site SET running = ?, previous = ? WHERE id = ?', JSON.stringify({ id: `shop@${id}`, digest: '0' }), JSON.stringify({ id: 'shop@1.5.0', digest: '0' }), 'kiel')
+    await runs('1.5.0')
+    await fleet.subscribe('chat', { filter })
+    await fleet.raise({ entity: 'a', severity: 'critical' })
+    await fleet.raise({ entity: 'b', severity: 'minor' })
+    await fleet.raise({ entity: 'c', severity: 'major', site: 'husum' })
+    await fleet.settle()
+    await runs('1.4.0')
+    await fleet.clear({ entity: 'a' })
+    await fleet.settle()
+    await call('createSite', { body: { id: 'emden' } })
+    await fleet.settle()
+    expect(told('chat').sort()).toEqual(expected.sort())
+  })
+
+  test('to what is critical hears the end of what was, however mild it has become, and nothing of what never was', async () => {
+    await fleet.subscribe('pager', { filter: { severity: 'critical' } })
+    for (const severity of ['minor', 'critical', 'major', 'minor']) await fleet.raise({ entity: 'was', severity })
+    for (const severity of ['minor', 'major', 'minor']) await fleet.raise({ entity: 'never', severity })
+    for (const entity of ['was', 'never']) await fleet.clear({ entity })
+    // raised anew, it begins anew
+    await fleet.raise({ entity: 'was', severity: 'minor' })
+    await fleet.clear({ entity: 'was' })
+    await fleet.settle()
+    expect(told('pager')).toEqual(['alarm.changed was critical', 'alarm.changed was major', 'alarm.changed was minor', 'alarm.cleared was minor'])
+  })
+
+  test('that is disabled misses what happens meanwhile', async () => {
+    const id = await fleet.subscribe('chat')
+    const set = (state: string) => call('updateWebhook', { params: { webhook: id }, body: { state } })
+    await set('disabled')
+    await fleet.raise({ entity: 'unheard' })
+    await set('enabled')
+    await fleet.raise({ entity: 'heard' })
+    await fleet.settle()
+    expect(told('chat')).toEqual(['alarm.raised heard major'])
+  })
+})
+
+describe('a storm of ten thousand events in a minute (F67)', () => {
+  test('is told whole in few messages that stay small, in order, and delays nobody else', async () => {
+    const slow = await fleet.subscribe('slow')
+    const quick = await fleet.subscribe('quick', { filter: { severity: 'critical' } })
+    let busy = 0
+    fleet.answers((name) => answerOf(name === 'slow' && busy++ % 3 === 0 ? 503 : 200))
+    for (let second = 0; second < 60; second++) {
+      await fleet.storm(second * 167, 167)
+      if (second % 20 === 0) await fleet.raise({ entity: `other-${second}`, severity: 'critical' })
+      await fleet.pass(1000, 1000)
+      if (second % 20 === 0) expect(told('quick')).toHaveLength(second / 20 + 1)
+    }
+    await fleet.pass(2 * 3_600_000, 60_000)
+    const log = await fleet.log(slow)
+    expect([new Set(log.map(({ state }) => state)), (await fleet.log(quick)).length]).toEqual([new Set(['delivered']), 3])
+    const events = log.flatMap((row) => row.events)
+    expect([events.length, new Set(events.map(({ id }) => id)).size]).toEqual([60 * 167 + 3, 60 * 167 + 3])
+    expect(events.map(({ id }) => Number(id.split('-')[1]))).toEqual(events.map((_, i) => i + 1))
+    expect(log.length).toBeLessThan(1000)
+    expect(Math.max(...fleet.controller.http.requests.map(({ body }) => Buffer.byteLength(body)))).toBeLessThanOrEqual(limits.webhookBodyBytesMax)
+  }, 60_000)
+
+  test('leaves PagerDuty the newest state of each alarm that it was not told of yet', async () => {
+    const id = await fleet.subscribe('pager', { format: 'pagerduty', routingKey: 'R0UT1NG', perSecond: 0.1 })
+    for (let round = 0; round < 30; round++) {
+      for (const entity of ['a', 'b']) await (round % 2 === 0 ? fleet.raise({ entity }) : fleet.clear({ entity }))
+      await fleet.settle()
+    }
+    const log = await fleet.log(id)
+    expect(log.map(({ state, events }) => [state, events.map(({ type, subject }) => `${type} ${subject.split('/').at(-1)}`)])).toEqual([
+      ['delivered', ['murmuration.alarm.raised a']], ['waiting', ['murmuration.alarm.cleared b']], ['waiting', ['murmuration.alarm.cleared a']],
+    ])
+  })
+})
+
+describe('reading the logs', () => {
+  const another = () => {
+    const ctx = fleet.controller.context()
+    return { ...ctx, db: { ...ctx.db }, background: () => undefined }
+  }
+
+  test('in two processes at once makes each message once (F48)', async () => {
+    const ids = [await fleet.subscribe('chat'), await fleet.subscribe('pager')]
+    await fleet.storm(0, 1700)
+    await Promise.all(Array.from({ length: 5 }, () => runWebhooks(another())))
+    for (const id of ids) {
+      const seqs = (await fleet.log(id)).flatMap(({ events }) => events.map((event) => Number(event.id.split('-')[1])))
+      expect(seqs).toEqual(Array.from({ length: 1700 }, (_, i) => i + 1))
+    }
+  })
+
+  test('and dying before the batch has landed loses nothing', async () => {
+    const id = await fleet.subscribe('chat')
+    await fleet.storm(0, 3)
+    const dying = another()
+    dying.db.write = () => Promise.reject(new Error('killed'))
+    await runWebhooks(dying)
+    expect(await fleet.log(id)).toEqual([])
+    await fleet.run()
+    expect((await fleet.log(id)).flatMap(({ events }) => events)).toHaveLength(3)
+  })
+
+  test('goes on for the others when one endpoint cannot be written', async () => {
+    const [broken, fine] = [await fleet.subscribe('broken'), await fleet.subscribe('fine')]
+    await written(`CREATE TRIGGER broken BEFORE INSERT ON delivery WHEN new.webhook_id = '${broken}' BEGIN SELECT RAISE(ABORT, 'broken'); END`)
+    await fleet.storm(0, 700)
+    await fleet.run()
+    await fleet.storm(700, 700)
+    await fleet.run()
+    expect((await fleet.log(fine)).flatMap(({ events }) => events)).toHaveLength(1400)
+    await written('DROP TRIGGER broken')
+    await fleet.run()
+    expect((await fleet.log(broken)).flatMap(({ events }) => events)).toHaveLength(1400)
+  })
+
+  test('costs nothing where there is no webhook, and little where nothing is new', async () => {
+    const reads: number[] = []
+    const ctx = fleet.controller.context()
+    const write = ctx.db.write
+    const counting = { ...ctx, db: { ...ctx.db, write: (...args: Parameters<typeof write>) => (reads.push(args[0].length), write(...args)) } }
+    await fleet.raise()
+    await runWebhooks(counting)
+    await fleet.subscribe('chat')
+    await runWebhooks(counting)
+    expect(reads).toEqual([])
+  })
+})
