@@ -35,8 +35,9 @@ async function measure(meter: Meter, sites: number, repetitions: number, say: (l
     const runJobs = async (): Promise<void> => {
       for (const job of jobs) await job.run()
     }
-    await runJobs()
-    const rows = await meter.measure(runJobs)
+    // what comes round once in a quarter of an hour, such as the walk that looks for silent sites, goes on over several ticks
+    let rows = await meter.measure(runJobs)
+    for (let ticks = 1; rows.written > 0 && ticks < 100; ticks++) rows = await meter.measure(runJobs)
     say(`${sites} sites: ${rows.roundTrips} round trips, ${rows.read} rows read, ${rows.written} written`)
     if (rows.written > 0) throw new Error('a tick with nothing to do wrote something')
     const askNothing = async (): Promise<void> => {

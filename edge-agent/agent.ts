@@ -1,7 +1,7 @@
 import { alarmIds } from '../protocol/alarms.ts'
 import { toHex } from '../protocol/bytes.ts'
 import type { Crypto } from '../protocol/crypto.ts'
-import type { Command } from '../protocol/directives.ts'
+import type { Command, Directive } from '../protocol/directives.ts'
 import { agentContracts } from '../protocol/http/agent.ts'
 import type { BootId, ConnectionId, ReleaseRef } from '../protocol/ids.ts'
 import { limits } from '../protocol/limits.ts'
@@ -143,6 +143,19 @@ async function startLife({ config, host, crypto, drivers = allDrivers, log = sil
     else await worker.commandCame(command)
   }
 
+  async function accepted(directive: Directive, waits: boolean): Promise<void> {
+    if (directive.kind !== 'command') worker.interruptAhead()
+    worker.ring()
+    if (directive.kind === 'command') await obey(directive)
+    // The desired may be lost: hello shows that it is not held, and it is sent again (D1).
+    if (waits) await sayHello()
+  }
+
+  async function repeated(directive: Directive): Promise<void> {
+    const { abort } = held.current!
+    if (directive.kind === 'command' && abort?.command.id === directive.id && abort.answer !== null) await report({ kind: 'answer', command: directive.id, ...abort.answer })
+  }
+
   const releases = createReleases(host.files, crypto, paths.manifests, controller, () => trust.current)
   const site = { host, drivers, held, journal, releases, nodes: config.nodes, nodesDirectory: paths.nodes, content: createContentStore(host.files, paths) }
   const monitor = createMonitor({
@@ -156,22 +169,10 @@ async function startLife({ config, host, crypto, drivers = allDrivers, log = sil
     grantGood: async (record) => judgeLife(lifeOfGrant(record.grant), await time.now(record.grant.issuedAtMs)) === null,
   })
   const inbox = createInbox({
-    crypto, log, identity, held, journal, report,
-    clock: time.now,
+    crypto, log, identity, held, journal, report, clock: time.now,
     trust: () => trust.current,
     refreshTrust: createTrustRefresh({ clock: host.clock, controller, trust, log, life }),
-    async accepted(directive, waits) {
-      if (directive.kind !== 'command') worker.interruptAhead()
-      worker.ring()
-      if (directive.kind === 'command') await obey(directive)
-      // The desired may be lost: hello shows that it is not held, and it is sent again (D1).
-      if (waits) await sayHello()
-    },
-    async repeated(directive) {
-      const { abort } = held.current!
-      if (directive.kind === 'command' && abort?.command.id === directive.id && abort.answer !== null) await report({ kind: 'answer', command: directive.id, ...abort.answer })
-    },
-    alreadyDone: worker.reportAttempt,
+    accepted, repeated, alreadyDone: worker.reportAttempt,
     fenced: (newer) => fence(`the controller knows incarnation ${newer} of this site; this is ${identity.incarnation}`),
   })
   const answerRollCall = async (): Promise<void> => {

@@ -33,7 +33,6 @@ export function createJobs(deps: Deps): Job[] {
     job('tick-rollouts', 5_000, tickRollouts),
     job('settle-monitoring', 5_000, settleMonitoring),
     job('dispatch-directives', 5_000, dispatchDirectives),
-    job('run-webhooks', 5_000, runWebhooks),
     job('confirm-releases', 2_000, confirmReleases),
     job('remove-objects', 60_000, removeObjects),
     job('watch-presence', 60_000, watchPresence),
@@ -48,6 +47,8 @@ export function createJobs(deps: Deps): Job[] {
     job('seal-audit', 60_000, sealAudit),
     job('expire-idempotency', 3_600_000, expireIdempotency),
     job('expire-deliveries', 3_600_000, expireDeliveries),
+    // behind whatever may have something to tell: on Workers one run is one job after the other
+    job('run-webhooks', 5_000, runWebhooks),
     job('note-at-work', 60_000, noteThatJobsRun),
   ]
 }

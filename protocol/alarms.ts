@@ -60,7 +60,7 @@ const entries: readonly AlarmEntry[] = [
   entry('140.003', 'System pod not running', 'site', ['critical', 'major', 'minor'], 'pod=NAMESPACE/NAME', 'processing-error', 'software-program-abnormally-terminated', 'critical', true,
     'A pod of a system namespace is not running and ready.', 'Look at its events and its log with kubectl.'),
   entry('190.001', 'Too many alarms', 'site', ['major'], 'site', 'quality-of-service', 'threshold-crossed', null, false,
-    'More alarms stand at a site than are kept; the others are counted and not kept.', 'Deal with those that stand: usually they have one cause. Narrow a check or threshold that raises too many.'),
+    'A site raises more alarms than are kept; the others are counted, and come back with its next metrics if there is room for them then.', 'Deal with those that stand: usually they have one cause. Narrow a check or threshold that raises too many.'),
   entry('200.001', 'Directive refused as forged', 'site', ['major'], 'REASON', 'security-violation', 'authentication-failure', 'critical', false,
     'A message came to the agent that the controller did not send, or that was garbled on its way.', 'Find out who may publish at the broker. Nothing of it was obeyed.'),
   entry('200.002', 'Duplicate identity', 'site', ['critical'], 'SITE', 'security-violation', 'duplicate-information', 'critical', false,

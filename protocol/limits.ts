@@ -70,6 +70,8 @@ export const limits = {
   /** All that stand at a site, as JSON: with a block of metrics they fit into one message. */
   standingBytesMax: 40 * 1024,
   alarmEntityMax: 200,
+  /** Changes of a site's alarms within `alarmFlapWindowMs`, from which on what it raises anew is only counted. */
+  alarmChangesPerSiteMax: 1024,
   alarmHistoryMs: 90 * 86_400_000,
   /** How long the row of a cleared alarm stays, so that a late copy of its report raises nothing. */
   alarmClearedMs: 7 * 86_400_000,

@@ -17,11 +17,11 @@ export const addAlarmCommands: AddCommands = (program, act) => {
   addHandling(alarm, act)
   alarm.addHelpText('after', `
 An alarm is named by its site (_fleet for the fleet as a whole), its id and its entity, as \`murmur alarm list\` shows them:
-  murmur alarm list --severity critical -l region=north
-  murmur alarm show  harbour 100.003 node=node-1.filesystem=/var
-  murmur alarm ack   harbour 100.003 node=node-1.filesystem=/var --note 'Jo is on it'
-  murmur alarm shelve harbour 110.001 node=node-1.interface=eth2 --for 7d --reason 'the new switch comes on Friday'
-  murmur alarm history --site harbour --since 24h`)
+    murmur alarm list --severity critical -l region=north
+    murmur alarm show  harbour 100.003 node=node-1.filesystem=/var
+    murmur alarm ack   harbour 100.003 node=node-1.filesystem=/var --note 'Jo is on it'
+    murmur alarm shelve harbour 110.001 node=node-1.interface=eth2 --for 7d --reason 'the new switch comes on Friday'
+    murmur alarm history --site harbour --since 24h`)
 }
 
 type ListOptions = { site?: string; alarm?: string; severity?: Severity; gating?: boolean; selector?: string; all?: true; limit?: number }

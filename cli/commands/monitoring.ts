@@ -55,13 +55,13 @@ export const addMonitoringCommands: AddCommands = (program, act) => {
   monitoring.addHelpText('after', `
 A rule as a file, for \`murmur monitoring set shops -f shops.yaml\`; what is not said stays as it is by default:
 
-  labelSelector: kind=shop
-  priority: 10                # over rules with a lower one
-  settings:
-    filesystem: { major: 80, critical: 92, ignore: [/mnt/scratch] }
-    cpu: { major: null }      # null: that level is never reached
-    checks:
-      - { type: http, name: till, url: 'http://10.0.0.5:8080/healthz', severity: critical }`)
+    labelSelector: kind=shop
+    priority: 10                # over rules with a lower one
+    settings:
+      filesystem: { major: 80, critical: 92, ignore: [/srv/scratch] }
+      cpu: { major: null }      # null: that level is never reached
+      checks:
+        - { type: http, name: till, url: 'http://10.0.0.5:8080/healthz', severity: critical }`)
 }
 
 function addRuleCommands(monitoring: Command, act: Act): void {

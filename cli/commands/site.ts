@@ -1,4 +1,4 @@
-import { Option } from 'commander'
+import { Option, type Command } from 'commander'
 import { monitoringContracts, type NodeLock } from '../../protocol/http/monitoring.ts'
 import { siteContracts, type ClaimView, type Explanation, type SiteView } from '../../protocol/http/sites.ts'
 import { presences, type Presence } from '../../protocol/states.ts'
@@ -10,7 +10,7 @@ import { printList, printOne, printText, type Shape } from '../output/print.ts'
 import { agoText, plain, timeText } from '../output/words.ts'
 import { keyValue, wholeNumber } from '../read-options.ts'
 import { checkSelector, collect } from '../select-sites.ts'
-import { confirm, type AddCommands } from '../session.ts'
+import { confirm, type Act, type AddCommands } from '../session.ts'
 
 const labelsText = (labels: Record<string, string>): string => Object.entries(labels).map(([key, value]) => `${key}=${value}`).join(',')
 
@@ -124,6 +124,19 @@ export const addSiteCommands: AddCommands = (program, act) => {
       printText({ io, format }, claim, claimText(claim))
     }))
 
+  site.command('remove <site>').description('remove a site; its agent loses access').option('-y, --yes', 'do not ask')
+    .action(act<{ yes?: boolean }>(async ({ io, client }, [id], { yes }) => {
+      const api = await client()
+      const { version } = await api.call(siteContracts.getSite, { params: { site: id! } })
+      await confirm(io, `Remove ${id!}? Its agent loses access.`, yes)
+      await api.call(siteContracts.removeSite, { params: { site: id! }, ifMatch: version })
+      io.err(`${id!} was removed\n`)
+    }))
+
+  addLockCommands(site, act)
+}
+
+function addLockCommands(site: Command, act: Act): void {
   site.command('lock <site> <node>').description('somebody works at a node: alarms that this brings about are not announced, and no deployment starts at the site')
     .requiredOption('--reason <text>', 'why, for whoever looks')
     .action(act<{ reason: string }>(async ({ io, format, client }, [id, node], { reason }) => {
@@ -135,15 +148,6 @@ export const addSiteCommands: AddCommands = (program, act) => {
     .action(act(async ({ io, format, client }, [id, node]) => {
       const { locks } = await (await client()).call(monitoringContracts.unlockNode, { params: { site: id!, node: node! } })
       printList({ io, format }, lockShape(io.nowMs()), locks)
-    }))
-
-  site.command('remove <site>').description('remove a site; its agent loses access').option('-y, --yes', 'do not ask')
-    .action(act<{ yes?: boolean }>(async ({ io, client }, [id], { yes }) => {
-      const api = await client()
-      const { version } = await api.call(siteContracts.getSite, { params: { site: id! } })
-      await confirm(io, `Remove ${id!}? Its agent loses access.`, yes)
-      await api.call(siteContracts.removeSite, { params: { site: id! }, ifMatch: version })
-      io.err(`${id!} was removed\n`)
     }))
 }
 

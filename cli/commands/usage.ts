@@ -17,16 +17,16 @@ type Options = { last: number; step?: number; node?: string; by?: string; select
 
 export const addUsageCommand: AddCommands = (program, act) => {
   program.command('usage [site]').description('what the resources of the fleet, or of one site and its nodes, are doing')
-    .option('--last <span>', 'how far back (24h)', span, dayMs).option('--step <span>', 'the length of a step', span).option('--node <node>', 'only this node of the site')
+    .addOption(new Option('--last <span>', 'how far back').argParser(span).default(dayMs, '24h')).option('--step <span>', 'the length of a step', span).option('--node <node>', 'only this node of the site')
     .option('--by <label>', 'the fleet by the values of a label').option('-l, --selector <selector>', 'sites by their labels')
     .addOption(new Option('--order <order>', 'of the fullest sites').choices(['used', 'days-left']).default('used')).option('--limit <count>', 'so many of the fullest sites', wholeNumber, fullestShown)
     .option('--watch', 'the site as it is right now, until you stop it').option('--for <span>', 'stop watching by itself', span).option('--ascii', 'draw without Unicode')
     .addHelpText('after', `
-  murmur usage                             the fleet, and its fullest sites
-  murmur usage --by region --last 7d
-  murmur usage --order days-left --limit 50
-  murmur usage harbour --last 2h
-  murmur usage harbour --watch`)
+    murmur usage                             the fleet, and its fullest sites
+    murmur usage --by region --last 7d
+    murmur usage --order days-left --limit 50
+    murmur usage harbour --last 2h
+    murmur usage harbour --watch`)
     .action(act<Options>(async (session, [site], options) => {
       if (options.watch === true && site === undefined) throw new CliError('usage', 'name the site to watch')
       if (options.watch === true) return watchLive(session, site!, options)

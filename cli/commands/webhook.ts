@@ -29,11 +29,11 @@ export const addWebhookCommands: AddCommands = (program, act) => {
   addLooking(webhook, act)
   addSteering(webhook, act)
   webhook.addHelpText('after', `
-  murmur webhook add pager https://events.example.com/hook --type 'alarm.*' --severity major
-  murmur webhook add ops-chat - --format slack <url-of-the-channel
-  murmur webhook test wh_…
-  murmur webhook deliveries wh_… --state dead
-  murmur webhook replay wh_… --from 2026-05-01T22:00:00Z
+    murmur webhook add pager https://events.example.com/hook --type 'alarm.*' --severity major
+    murmur webhook add ops-chat - --format slack < channel-url
+    murmur webhook test wh_…
+    murmur webhook deliveries wh_… --state dead
+    murmur webhook replay wh_… --from 2026-05-01T22:00:00Z
 Types of events: ${eventTypes.join(', ')}`)
 }
 
@@ -122,7 +122,7 @@ function addSteering(webhook: Command, act: Act): void {
   const switchTo = (line: string, description: string, state: WebhookView['state']): Command =>
     webhook.command(`${line} <webhook>`).description(description)
       .action(act(async (session, [id]) => showWebhook(session, await (await session.client()).call(webhookContracts.updateWebhook, { params: { webhook: id! }, body: { state } }))))
-  switchTo('enable', 'go on telling it; what waited meanwhile is sent', 'enabled')
+  switchTo('enable', 'tell it again: what happens from then on, and what still waits for it', 'enabled')
   switchTo('disable', 'stop telling it', 'disabled')
 
   webhook.command('remove <webhook>').description('remove a webhook and all that waits for it').option('-y, --yes', 'do not ask')

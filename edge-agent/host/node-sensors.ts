@@ -21,9 +21,9 @@ import type { FilesystemSample, NodeSample, Sensors } from './sensors.ts'
 const certificateBytesMax = 1024 * 1024
 
 async function allFilesystems(kernel: Kernel): Promise<FilesystemSample[]> {
-  const found = await Promise.all((await readMounts(kernel)).map(async ({ path, device, readOnly }) => {
+  const found = await Promise.all((await readMounts(kernel)).map(async ({ path, device }) => {
     const facts = await readFilesystem(kernel.at(path))
-    return facts === null ? null : { path, device, readOnly, ...facts }
+    return facts === null ? null : { path, device, ...facts }
   }))
   return found.filter((each) => each !== null)
 }
@@ -31,7 +31,7 @@ async function allFilesystems(kernel: Kernel): Promise<FilesystemSample[]> {
 /** Of a node that is a directory: what that is on. */
 async function rootFilesystem({ root }: Node): Promise<FilesystemSample[]> {
   const facts = await readFilesystem(root)
-  return facts === null ? [] : [{ path: '/', device: root, readOnly: false, ...facts }]
+  return facts === null ? [] : [{ path: '/', device: root, ...facts }]
 }
 
 const nothingKnown = { countersAtMs: 0, cpu: null, memory: null, filesystems: [], interfaces: [], pods: null }

@@ -4,7 +4,7 @@ import type { Node } from '../node/node.ts'
 
 /**
  * What can be known about a site's nodes without changing anything. No method throws: what cannot be told is null, or a
- * refusal that says why. All are bounded in time (15 s at most), and none gives a number that is not finite.
+ * refusal that says why. All are bounded in time (a minute at most) and in the length of their texts, and none gives a number that is not finite.
  * `sample` is of every node; the others are of the machine that the agent runs on.
  */
 export interface Sensors {
@@ -40,7 +40,7 @@ export type NodeSample = {
   pods: number | null
 }
 
-/** `used / (used + available)` is how full it is: what is kept for root alone counts as neither. */
+/** One that can be written, or could until it broke. `used / (used + available)` is how full it is: what is kept for root alone counts as neither. */
 export type FilesystemSample = {
   /** Where it is mounted, as the node sees it. */
   path: string
@@ -50,7 +50,6 @@ export type FilesystemSample = {
   availableBytes: number
   /** Places for files, which run out by themselves; null where it has no fixed number of them. */
   inodes: { total: number; available: number } | null
-  readOnly: boolean
 }
 
 /** Counters grow since the interface came up; null for those that are not known. */

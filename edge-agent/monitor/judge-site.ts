@@ -94,11 +94,11 @@ export function judgeKubernetes(found: Result<KubernetesFacts, string> | null, {
 export const judgeCheck = (name: string, finding: string | null, severity: Severity, debounce: Pick<Debounce, 'raiseAfter' | 'clearAfter'>): Looked =>
   new Map([[`check:${name}`, [findingReading({ alarmId: alarmIds.check, entity: entityOf(`check=${name}`), text: bounded(`${name}: ${finding ?? 'passed'}`) }, finding === null ? null : severity, { ...debounce, outOf: debounce.raiseAfter })]]])
 
-/** What the health checks of one component on one node found; null: all passed. */
-export type ComponentFound = { node: string; component: string; finding: string | null }
+/** What is wrong with one component on one node; null: it is healthy, and what was installed. */
+export type ComponentFound = { node: string; component: string; finding: { text: string; severity: Severity } | null }
 
 export const judgeComponents = (all: readonly ComponentFound[], { components }: Watch): Looked =>
   new Map(all.map(({ node, component, finding }) => [`components ${node} ${component}`, [
-    findingReading({ alarmId: alarmIds.component, entity: entityOf(`node=${node}.component=${component}`), text: bounded(`${component} of ${node}: ${finding ?? 'healthy'}`) }, finding === null ? null : 'critical', { ...components, outOf: components.raiseAfter }),
+    findingReading({ alarmId: alarmIds.component, entity: entityOf(`node=${node}.component=${component}`), text: bounded(`${component} of ${node}: ${finding?.text ?? 'healthy'}`) }, finding?.severity ?? null, { ...components, outOf: components.raiseAfter }),
   ]]))
 

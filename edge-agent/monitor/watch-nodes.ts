@@ -26,17 +26,24 @@ export interface NodeWatch {
   live(watch: Watch): Promise<LiveSample>
 }
 
-type Samples = ReadonlyMap<string, NodeSample>
+/** The samples of all nodes at one moment of the monotonic clock. */
+type Taken = { atMs: number; byNode: ReadonlyMap<string, NodeSample> }
+const nothing: Taken = { atMs: Number.NEGATIVE_INFINITY, byNode: new Map() }
+
+/** Counters grow in ticks of the kernel: over less than this a live view would see the ticks and not the load. */
+const apartMs = 500
 
 export function createNodeWatch(parts: NodeWatchParts): NodeWatch {
   const { clock, sensors, nodes } = parts
-  let before: Samples = new Map()
-  let liveBefore: Samples = new Map()
+  let before = nothing
+  let recent: readonly Taken[] = []
   let block: OpenBlock | null = null
 
-  async function measure(earlier: Samples, watch: Watch): Promise<{ samples: NodeSample[]; usages: NodeUsage[]; byNode: Samples }> {
+  async function take(watch: Watch): Promise<{ samples: NodeSample[]; taken: Taken; since(earlier: Taken): NodeUsage[] }> {
     const samples = await sensors.sample(nodes, { kubernetes: watch.kubernetes.enabled })
-    return { samples, usages: samples.map((sample) => measureUsage(earlier.get(sample.node), sample, watch)), byNode: new Map(samples.map((sample) => [sample.node, sample])) }
+    const taken = { atMs: clock.monotonicMs(), byNode: new Map(samples.map((sample) => [sample.node, sample])) }
+    recent = [...recent, taken].slice(-3)
+    return { samples, taken, since: (earlier) => samples.map((sample) => measureUsage(earlier.byNode.get(sample.node), sample, watch)) }
   }
 
   /** A block ends when a sample of another comes; a clock that was set ends it too. */
@@ -50,17 +57,17 @@ export function createNodeWatch(parts: NodeWatchParts): NodeWatch {
 
   return {
     async look(watch) {
-      const { samples, usages, byNode } = await measure(before, watch)
-      before = liveBefore = byNode
+      const { samples, taken, since } = await take(watch)
+      const usages = since(before)
+      before = taken
       const seen = seeInterfaces(parts.interfaces(), samples)
       if (seen !== parts.interfaces()) await parts.interfacesSeen(seen)
       await keep(usages, watch)
       return judgeNodes(samples, usages, watch, seen)
     },
     async live(watch) {
-      const { usages, byNode } = await measure(liveBefore, watch)
-      liveBefore = byNode
-      return liveSampleOf(usages, Math.max(0, Math.round(clock.nowMs())))
+      const { taken, since } = await take(watch)
+      return liveSampleOf(since(recent.findLast(({ atMs }) => taken.atMs - atMs >= apartMs) ?? nothing), Math.max(0, Math.round(clock.nowMs())))
     },
   }
 }

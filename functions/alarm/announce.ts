@@ -9,7 +9,7 @@ const perRunMax = 200
 
 /**
  * The safety net of what is announced when a deployment ends or a node is unlocked. Looks at 200 silent alarms a run, by site, and goes on where the last run ended: reads
- * about four rows for each, and writes only what it announces, and its place where there are more than 200.
+ * about four rows for each, and the gating alarms of their sites, and writes only what it announces, and its place where there are more than 200.
  */
 export async function announceAlarms(ctx: Ctx): Promise<{ announced: number }> {
   const [place] = await ctx.db.orm.select({ value: setting.value }).from(setting).where(eq(setting.key, placeKey))

@@ -10,21 +10,22 @@ type Contract = typeof alarmContracts.listAlarmEvents
 type Query = QueryOf<Contract>
 
 const Cursor = z.tuple([z.number(), z.number()])
-/** Entries looked at for one page. Each costs two rows read: of the index, and the entry. */
+/** Entries looked at for one page at most: twice as many as it takes, and all where an entity is sought. Each costs two rows read: of the index, and the entry. */
 const scanMax = 400
 
 /** What happened to alarms, newest first. Walks the index of the site, else of the id, else of time, within the times asked for; the rest is asked of at most 400 entries, so that a page may be short. */
 export async function listAlarmEvents(ctx: Ctx, query: Query): Promise<ResponseOf<Contract>> {
   const { index, which } = indexFor(query)
+  const scan = query.entity === undefined ? Math.min(scanMax, Math.max(50, 2 * query.limit)) : scanMax
   const after = decodeCursor(Cursor, query.cursor)
   const from = query.from === undefined ? sql`` : sql` AND at_ms >= ${Date.parse(query.from)}`
-  const walk = (when: SQL): SQL => sql`SELECT seq FROM (SELECT seq FROM alarm_event INDEXED BY ${sql.raw(index)} WHERE ${which}${from} AND ${when} ORDER BY at_ms DESC, seq DESC LIMIT ${scanMax})`
+  const walk = (when: SQL): SQL => sql`SELECT seq FROM (SELECT seq FROM alarm_event INDEXED BY ${sql.raw(index)} WHERE ${which}${from} AND ${when} ORDER BY at_ms DESC, seq DESC LIMIT ${scan})`
   const before = (timeMs: number): SQL => walk(sql`at_ms < ${timeMs}`)
   // of what happened at the moment where the last page ended, only what is left: an index alone cannot tell both at once
   const left = after === null ? before(query.to === undefined ? Number.MAX_SAFE_INTEGER : Date.parse(query.to)) : sql`${walk(sql`at_ms = ${after[0]} AND seq < ${after[1]}`)} UNION ALL ${before(after[0])}`
-  const rows = await ctx.db.orm.select(getTableColumns(alarmEvent)).from(sql`(${left} LIMIT ${scanMax}) AS scanned`).crossJoin(alarmEvent).where(sql`${alarmEvent.seq} = scanned.seq`)
+  const rows = await ctx.db.orm.select(getTableColumns(alarmEvent)).from(sql`(${left} LIMIT ${scan}) AS scanned`).crossJoin(alarmEvent).where(sql`${alarmEvent.seq} = scanned.seq`)
   const isWanted = (row: AlarmEventRow): boolean => (query.alarmId === undefined || row.alarmId === query.alarmId) && (query.entity === undefined || row.entity === query.entity)
-  return pageOfScan(rows, { limit: query.limit, scanMax, isWanted, view: viewEvent, keyOf: (row) => [row.atMs, row.seq] })
+  return pageOfScan(rows, { limit: query.limit, scanMax: scan, isWanted, view: viewEvent, keyOf: (row) => [row.atMs, row.seq] })
 }
 
 function indexFor(query: Query): { index: string; which: SQL } {

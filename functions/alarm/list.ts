@@ -17,7 +17,7 @@ type Query = QueryOf<Contract>
 type Found = { row: AlarmRow; presence: Presence | null; labels: Labels | null }
 
 const Cursor = z.tuple([z.number(), z.string(), z.string(), z.string()])
-/** Alarms looked at for one page. Each costs three rows read: of the index, of the alarm, of its site. */
+/** Alarms looked at for one page at most: twice as many as it takes, and all where labels decide, which few may fit. Each costs three rows read: of the index, of the alarm, of its site. */
 const scanMax = 300
 
 /**
@@ -27,9 +27,10 @@ const scanMax = 300
 export async function listAlarms(ctx: Ctx, query: Query): Promise<ResponseOf<Contract>> {
   const selector = query.labelSelector === undefined ? null : readSelector(query.labelSelector)
   const { index, which } = indexFor(query)
+  const scan = selector === null ? Math.min(scanMax, Math.max(50, 2 * query.limit)) : scanMax
   const after = decodeCursor(Cursor, query.cursor)
   const beyond = after === null ? sql`` : sql` AND (raised_ms, site_id, alarm_id, entity) < (${after[0]}, ${after[1]}, ${after[2]}, ${after[3]})`
-  const scanned = sql`(SELECT site_id, alarm_id, entity FROM alarm INDEXED BY ${sql.raw(index)} WHERE ${which} AND cleared_ms IS NULL${beyond} ORDER BY raised_ms DESC, site_id DESC, alarm_id DESC, entity DESC LIMIT ${scanMax}) AS scanned`
+  const scanned = sql`(SELECT site_id, alarm_id, entity FROM alarm INDEXED BY ${sql.raw(index)} WHERE ${which} AND cleared_ms IS NULL${beyond} ORDER BY raised_ms DESC, site_id DESC, alarm_id DESC, entity DESC LIMIT ${scan}) AS scanned`
   const rows: Found[] = await ctx.db.orm
     .select({ row: getTableColumns(alarm), presence: site.presence, labels: site.labels })
     .from(scanned)
@@ -42,7 +43,7 @@ export async function listAlarms(ctx: Ctx, query: Query): Promise<ResponseOf<Con
     (query.gating === undefined || row.gating === query.gating) &&
     (selector === null || (labels !== null && selects(selector, { id: row.siteId, labels }))) &&
     (query.all === true || judgeAlarm(row, presence) === 'active')
-  return pageOfScan(rows, { limit: query.limit, scanMax, isWanted, view: ({ row, presence }) => viewAlarm(row, presence, ctx.nowMs), keyOf: ({ row }) => [row.raisedMs, row.siteId, row.alarmId, row.entity] })
+  return pageOfScan(rows, { limit: query.limit, scanMax: scan, isWanted, view: ({ row, presence }) => viewAlarm(row, presence, ctx.nowMs), keyOf: ({ row }) => [row.raisedMs, row.siteId, row.alarmId, row.entity] })
 }
 
 /** The index whose first column narrows the question most. */

@@ -53,6 +53,6 @@ export function announceStatements(ctx: Ctx, sites: Statement): Statement[] {
 
 /** Clears all that stands at a site which is not there any more. Not damped: nothing of it comes back. */
 export const forgetAlarms = (ctx: Ctx, siteId: string): Statement => ({
-  sql: `UPDATE alarm SET cleared_ms = ?, silenced = 0, withheld = 0, changed_ms = ?, changed_by = ?, note = 'the site was removed' WHERE site_id = ? AND cleared_ms IS NULL`,
+  sql: `UPDATE alarm INDEXED BY alarm_standing_site SET cleared_ms = ?, silenced = 0, withheld = 0, changed_ms = ?, changed_by = ?, note = 'the site was removed' WHERE site_id = ? AND cleared_ms IS NULL`,
   args: [ctx.nowMs, ctx.nowMs, ctx.actor.name, siteId],
 })

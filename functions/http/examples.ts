@@ -50,7 +50,7 @@ export const examples: { [I in WithBody]: BodyInput<(typeof contracts)[I]> } = {
   rotateWebhook: { keepOldFor: '24h' },
   testWebhook: { message: 'is anybody there?' },
   replayDeliveries: { from: '2026-06-01T12:00:00Z', to: '2026-06-02T12:00:00Z', which: 'undelivered' },
-  putMonitoringRule: { labelSelector: 'tier=gold', priority: 10, settings: { filesystem: { major: 80, critical: 92, ignore: ['/mnt/scratch'] }, checks: [{ type: 'tcp', name: 'till-server', host: '10.20.0.5', port: 8443, severity: 'critical' }] } },
+  putMonitoringRule: { labelSelector: 'tier=gold', priority: 10, settings: { filesystem: { major: 80, critical: 92, ignore: ['/srv/scratch'] }, checks: [{ type: 'tcp', name: 'till-server', host: '10.20.0.5', port: 8443, severity: 'critical' }] } },
   putSiteMonitoring: { cpu: { major: null, critical: 98 }, clock: { servers: ['ntp.rathaus-nord.example'] } },
   lockNode: { reason: 'replacing its second disk' },
   ingest: { messages: [{ topic: 'murmur/v1/practice/sites/rathaus-nord/report', payload: 'eyJwYXlsb2FkVHlwZSI6Ii4uLiJ9' }] },

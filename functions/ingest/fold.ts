@@ -99,7 +99,7 @@ export function foldReports(reports: readonly Report[], greetings: readonly Gree
         folded.lives.push({ ...stamp, sample: body.sample })
         break
       case 'answer':
-        put(folded.answers, 'answer', body.command, { ...stamp, ...body })
+        put(folded.answers, 'answer', `${site}/${body.command}`, { ...stamp, ...body })
         break
       default:
         assertNever(body)

@@ -22,7 +22,7 @@ const onceIds = saidOnceAlarms.map((id) => `'${id}'`).join(', ')
 /**
  * What sites say of their alarms: single ones that were raised or cleared, and snapshots of all that stand. Each alarm is guarded by (incarnation, sequence), and what is
  * older than the newest snapshot of its site is void. A snapshot without news writes no row. Reads for each alarm that is said two rows, for each snapshot
- * those that stand at its site, and once for a site that raises something new how many do.
+ * those that stand at its site, and once for a site that raises something new how many do and how many have changed of late, at most 1,280.
  */
 export function alarmStatements(ctx: Ctx, folded: Pick<Folded, 'alarms' | 'standing'>): Statement[] {
   const single = folded.alarms.map((each) => ({ ...each, ...named(each), single: true }))
@@ -39,7 +39,7 @@ export function alarmStatements(ctx: Ctx, folded: Pick<Folded, 'alarms' | 'stand
     ...(cleared.length > 0 ? clearStatements(ctx, sayRows(ctx, cleared)) : []),
     ...(standing.length > 0 ? [clearAbsentStatement(ctx, standing)] : []),
     ...(raised.length > 0 ? raiseStatements(ctx, sayRows(ctx, raised)) : []),
-    ...(sites.length > 0 ? clearConditions(ctx, sitesWithRoom(sites)) : []),
+    ...(sites.length > 0 ? clearConditions(ctx, sitesWithRoom(ctx, sites)) : []),
   ]
 }
 
@@ -123,22 +123,24 @@ function clearAbsentStatement(ctx: Ctx, standing: readonly { site: string; incar
   }
 }
 
-/** How many alarms stand at site `x`, without the one that says that there are too many. */
-const standingAt = `(SELECT count(*) FROM alarm t INDEXED BY alarm_standing_site WHERE t.site_id = x.site_id AND t.cleared_ms IS NULL AND t.alarm_id <> '${alarmIds.tooMany}')`
+/** How many more alarms site `x` may raise; takes the beginning of the window in which changes are counted. The alarm that says that there are too many takes no room. */
+const roomAt = `min(
+  ${limits.alarmsPerSiteMax} - (SELECT count(*) FROM alarm t INDEXED BY alarm_standing_site WHERE t.site_id = x.site_id AND t.cleared_ms IS NULL AND t.alarm_id <> '${alarmIds.tooMany}'),
+  ${limits.alarmChangesPerSiteMax} - (SELECT count(*) FROM (SELECT 1 FROM alarm_event v INDEXED BY alarm_event_site WHERE v.site_id = x.site_id AND v.at_ms > ? LIMIT ${limits.alarmChangesPerSiteMax})))`
 
 /** Raises what sites say stands, the worst first while there is room; how many found none is an alarm itself. */
 function raiseStatements(ctx: Ctx, rows: string): Statement[] {
   const raise = raiseStatement(ctx, {
     sql: `WITH ${said(ctx)}, news AS MATERIALIZED (
             SELECT said.*, a.site_id IS NOT NULL AND a.cleared_ms IS NULL AS stands FROM said ${joined} WHERE (a.site_id IS NULL OR ${isNewer}) AND (said.repeat = 1 OR ${isNews('said', 'a')})),
-          room AS MATERIALIZED (SELECT site_id, ${limits.alarmsPerSiteMax} - ${standingAt} AS n FROM (SELECT DISTINCT site_id FROM news WHERE stands = 0) AS x),
+          room AS MATERIALIZED (SELECT site_id, ${roomAt} AS n FROM (SELECT DISTINCT site_id FROM news WHERE stands = 0) AS x),
           ranked AS (SELECT news.*, row_number() OVER (PARTITION BY site_id, stands ORDER BY ${rankOf('severity')}, alarm_id, entity) AS place FROM news)
           SELECT n.site_id, n.alarm_id, n.entity, n.severity, n.text, n.gating, 'site' AS source, 'site:' || n.site_id AS changed_by, n.incarnation, n.seq, n.site_ms, n.repeat
           FROM ranked n WHERE n.stands = 1 OR n.alarm_id = '${alarmIds.tooMany}' OR n.place <= (SELECT room.n FROM room WHERE room.site_id = n.site_id)`,
-    args: [rows, ctx.nowMs],
+    args: [rows, ctx.nowMs, ctx.nowMs - limits.alarmFlapWindowMs],
   })
   const excess = raiseConditions(ctx, {
-    sql: `WITH ${said(ctx)} SELECT said.site_id, '${alarmIds.tooMany}' AS alarm_id, 'site' AS entity, 'major' AS severity, count(*) || ' more were raised while ${limits.alarmsPerSiteMax} stood' AS text
+    sql: `WITH ${said(ctx)} SELECT said.site_id, '${alarmIds.tooMany}' AS alarm_id, 'site' AS entity, 'major' AS severity, count(*) || ' more were raised than are kept' AS text
           FROM said ${joined} WHERE a.site_id IS NULL OR (a.cleared_ms IS NOT NULL AND ${isNewer}) GROUP BY said.site_id`,
     args: [rows],
   })
@@ -146,8 +148,8 @@ function raiseStatements(ctx: Ctx, rows: string): Statement[] {
 }
 
 /** Sites where the controller found too many, and there is room again. */
-const sitesWithRoom = (sites: readonly string[]): Statement => ({
+const sitesWithRoom = ({ nowMs }: Ctx, sites: readonly string[]): Statement => ({
   sql: `SELECT x.site_id, x.alarm_id, x.entity FROM json_each(?) AS j CROSS JOIN alarm x
-        WHERE x.site_id = j.value AND x.alarm_id = '${alarmIds.tooMany}' AND x.entity = 'site' AND x.cleared_ms IS NULL AND x.source = 'controller' AND ${standingAt} < ${limits.alarmsPerSiteMax}`,
-  args: [JSON.stringify(sites)],
+        WHERE x.site_id = j.value AND x.alarm_id = '${alarmIds.tooMany}' AND x.entity = 'site' AND x.cleared_ms IS NULL AND x.source = 'controller' AND ${roomAt} > 0`,
+  args: [JSON.stringify(sites), nowMs - limits.alarmFlapWindowMs],
 })

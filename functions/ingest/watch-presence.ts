@@ -8,9 +8,9 @@ import type { Ctx } from '../context.ts'
 import { slotOf } from '../metric/ring.ts'
 import { offlineText } from './record-presence.ts'
 
-const pageSize = 500
+const pageSize = 1000
 /** From the beginning of one walk through the fleet to that of the next. */
-const walkEveryMs = 5 * 60_000
+const walkEveryMs = 15 * 60_000
 /** Two periods without metrics, and what a block may take on its way: its site waits up to a minute with it. */
 const silentMsMax = 2 * limits.metricBlockMs + 3 * 60_000
 /** A controller that did not run for so long may have missed what was sent meanwhile: it blames no site before it has listened for as long as a site may be silent. */

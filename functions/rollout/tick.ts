@@ -1,5 +1,6 @@
-import { and, asc, isNotNull, lte } from 'drizzle-orm'
+import { and, asc, isNotNull, lte, sql } from 'drizzle-orm'
 import { GuardLost, type Statement } from '../../db/client.ts'
+import { site } from '../../db/schema/fleet.ts'
 import { rollout } from '../../db/schema/rollout.ts'
 import { alarmIds } from '../../protocol/alarms.ts'
 import { limits } from '../../protocol/limits.ts'
@@ -16,14 +17,15 @@ const presenceGraceMs = 5 * 60_000
 /**
  * The schedule's part: advances the rollouts whose time has come, at most `rolloutsPerTickMax` in `advancePassesMax` passes, and sends what they decided. Everything else is
  * driven by reports. Two ticks at once, or one killed half-way, change nothing twice: advance is guarded (F48).
- * Reads one index entry when nothing is due.
+ * Reads three index entries when nothing is due.
  */
 export async function tickRollouts(ctx: Ctx): Promise<{ advanced: number }> {
-  await ctx.db.write([
-    ...missedStatements(ctx),
-    { sql: `DELETE FROM directive WHERE expires_ms < ?`, args: [ctx.nowMs - limits.commandLifeMs] },
+  const { orm } = ctx.db
+  const [due, missed] = await orm.batch([
+    orm.select({ id: rollout.id }).from(rollout).where(and(isNotNull(rollout.wakeMs), lte(rollout.wakeMs, ctx.nowMs))).orderBy(asc(rollout.wakeMs)).limit(limits.rolloutsPerTickMax),
+    orm.select({ id: site.id }).from(site).where(sql.raw(isMissed(ctx))).limit(1),
   ])
-  const due = await ctx.db.orm.select({ id: rollout.id }).from(rollout).where(and(isNotNull(rollout.wakeMs), lte(rollout.wakeMs, ctx.nowMs))).orderBy(asc(rollout.wakeMs)).limit(limits.rolloutsPerTickMax)
+  await ctx.db.write([...(missed.length > 0 ? missedStatements(ctx) : []), { sql: `DELETE FROM directive WHERE expires_ms < ?`, args: [ctx.nowMs - limits.commandLifeMs] }])
   const allowance = newAllowance()
   let advanced = 0
   for (const { id } of due) {
@@ -40,12 +42,12 @@ export async function tickRollouts(ctx: Ctx): Promise<{ advanced: number }> {
   return { advanced }
 }
 
-/** Sites of unknown presence that have had their time, and the alarm that goes with it; the alarm first, because only then is it true exactly once. */
-function missedStatements(ctx: Ctx): Statement[] {
-  const sinceMs = ctx.nowMs - presenceGraceMs
-  const missed = `presence = 'unknown' AND coalesce(last_seen_ms, 0) < ? AND state = 'enrolled' AND coalesce((SELECT value->>'atMs' FROM setting WHERE key = '${doubtedKey}'), 0) < ?`
-  return [
-    ...raiseConditions(ctx, { sql: `SELECT id AS site_id, '${alarmIds.siteOffline}' AS alarm_id, 'site' AS entity, 'major' AS severity, '${offlineText}' AS text FROM site WHERE ${missed}`, args: [sinceMs, sinceMs] }),
-    { sql: `UPDATE site SET presence = 'offline' WHERE ${missed}`, args: [sinceMs, sinceMs] },
-  ]
-}
+/** A site of unknown presence that has had its time. */
+const isMissed = ({ nowMs }: Ctx): string =>
+  `presence = 'unknown' AND coalesce(last_seen_ms, 0) < ${nowMs - presenceGraceMs} AND state = 'enrolled' AND coalesce((SELECT value->>'atMs' FROM setting WHERE key = '${doubtedKey}'), 0) < ${nowMs - presenceGraceMs}`
+
+/** The alarm goes before the move: only then is it true exactly once. */
+const missedStatements = (ctx: Ctx): Statement[] => [
+  ...raiseConditions(ctx, { sql: `SELECT id AS site_id, '${alarmIds.siteOffline}' AS alarm_id, 'site' AS entity, 'major' AS severity, '${offlineText}' AS text FROM site WHERE ${isMissed(ctx)}`, args: [] }),
+  { sql: `UPDATE site SET presence = 'offline' WHERE ${isMissed(ctx)}`, args: [] },
+]

@@ -16,15 +16,18 @@ const queueRowsMax = 200
 /** Whoever claimed a message and has not said what came of it by then was killed: it is sent again, under the same id. */
 const leaseMs = limits.webhookTimeoutMs + 45_000
 
+/** What one invocation may still send, over all endpoints. */
+export type Allowance = { attempts: number }
+
 type Claimed = Pick<DeliveryRow, 'seq' | 'id' | 'events' | 'createdMs' | 'attempts' | 'log' | 'leasedUntilMs'>
 
 /**
  * Sends what waits for one endpoint, round by round: claim, try, record. Whatever kills it in between, a message is sent at least once, and under one id. Ends when
- * nothing is due, after a round in which everything failed, or when its time is over. Each round reads at most 201 rows and writes one for each message twice.
+ * nothing is due, after a round in which everything failed, or when its time or what it may send is used up. Each round reads at most 201 rows and writes one for each message twice.
  */
-export async function deliverMessages(ctx: Ctx, webhookId: string): Promise<void> {
+export async function deliverMessages(ctx: Ctx, webhookId: string, allowance: Allowance): Promise<void> {
   const startedMs = ctx.clock.nowMs()
-  for (let round = 0; round < roundsMax; round++) {
+  for (let round = 0; round < roundsMax && allowance.attempts > 0; round++) {
     const now = { ...ctx, nowMs: ctx.clock.nowMs() }
     const leftMs = startedMs + runMsMax - now.nowMs
     if (leftMs < runMsMax - beginMsMax) return
@@ -38,7 +41,9 @@ export async function deliverMessages(ctx: Ctx, webhookId: string): Promise<void
     }
     const claimed = await claim(now, found.row, next)
     // somebody else was quicker, or the endpoint was changed: look again
-    if (claimed !== null && !(await sendRound(now, found.row, claimed, Math.min(leftMs, limits.webhookTimeoutMs)))) return
+    if (claimed === null) continue
+    allowance.attempts -= claimed.length
+    if (!(await sendRound(now, found.row, claimed, Math.min(leftMs, limits.webhookTimeoutMs)))) return
   }
 }
 

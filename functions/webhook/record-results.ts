@@ -52,9 +52,14 @@ function recovered(ctx: Ctx, webhook: WebhookRow, results: readonly Result[]): S
   if (webhook.failures > 0 || webhook.givenUpMs !== null || webhook.failingSinceMs !== null || webhook.holdUntilMs > ctx.nowMs || holdMs > 0) {
     statements.push({ sql: 'UPDATE webhook SET failures = 0, failing_since_ms = NULL, given_up_ms = NULL, hold_until_ms = ? WHERE id = ?', args: [holdMs, webhook.id] })
   }
-  if (webhook.failures >= failingRounds) statements.push({ sql: `UPDATE delivery SET due_ms = ? WHERE webhook_id = ? AND state = 'waiting' AND due_ms > ?`, args: [ctx.nowMs, webhook.id, ctx.nowMs] })
+  if (webhook.failures >= failingRounds) statements.push(dueNow(ctx, webhook.id))
   return statements
 }
+
+/** What waits for a later attempt need not any more. Writes the messages that were tried while the endpoint failed. */
+export const dueNow = (ctx: Ctx, webhookId: string): Statement => ({
+  sql: `UPDATE delivery SET due_ms = ? WHERE webhook_id = ? AND state = 'waiting' AND due_ms > ?`, args: [ctx.nowMs, webhookId, ctx.nowMs],
+})
 
 function failed(ctx: Ctx, webhook: WebhookRow, results: readonly Result[]): Statement[] {
   const failures = webhook.failures + 1

@@ -8,6 +8,8 @@ import { watchEndpoints } from './watch-endpoints.ts'
 
 /** Steps through the logs in one run: 10,000 entries. */
 const stepsMax = 20
+/** Workers count the requests of an invocation, and one attempt is up to three: what is over is left to the next run. */
+const attemptsPerWorker = 40
 
 /**
  * Tells subscribers what happened: what is new in the logs becomes messages, and what is due is sent, to each endpoint by itself and in the background, so that
@@ -21,7 +23,8 @@ export async function runWebhooks(ctx: Ctx): Promise<void> {
     await watchEndpoints(now, endpoints)
     // those that answer go first: on Workers only so many requests are under way at a time
     const ready = endpoints.filter(({ row, waits }) => waits && row.state === 'enabled' && row.holdUntilMs <= now.nowMs).sort((a, b) => a.row.failures - b.row.failures)
-    for (const { row } of ready) background(ctx, takeTurn(ctx, row.id, () => deliverMessages(ctx, row.id)))
+    const allowance = { attempts: ctx.config.host === 'worker' ? attemptsPerWorker : Number.POSITIVE_INFINITY }
+    for (const { row } of ready) background(ctx, takeTurn(ctx, row.id, () => deliverMessages(ctx, row.id, allowance)))
   })
 }
 

@@ -1,6 +1,6 @@
 import { eq } from 'drizzle-orm'
 import { statement } from '../../db/client.ts'
-import { webhook } from '../../db/schema/webhook.ts'
+import { webhook, type WebhookRow } from '../../db/schema/webhook.ts'
 import type { BodyOf } from '../../protocol/http/contract.ts'
 import type { WebhookView, webhookContracts } from '../../protocol/http/webhooks.ts'
 import { recordEvents } from '../audit/record.ts'
@@ -10,6 +10,7 @@ import { checkFilter } from './check-filter.ts'
 import { checkUrl } from './check-url.ts'
 import { endOf } from './create.ts'
 import { loadWebhook, webhookUnmoved } from './load.ts'
+import { dueNow } from './record-results.ts'
 import { openTarget, sealTarget } from './secrets.ts'
 import { shortenUrl, viewWebhook } from './view.ts'
 import { clearEndpoints } from './watch-endpoints.ts'
@@ -24,19 +25,23 @@ export async function updateWebhook(ctx: Ctx, id: string, input: BodyOf<typeof w
   const row = await loadWebhook(ctx, id)
   checkIfMatch(ifMatch, row.version)
   if (Object.keys(input).length === 1) return viewWebhook(ctx, row)
-  if (url !== undefined) await checkUrl(ctx, url)
-  const target = url === undefined ? {} : { target: await sealTarget(ctx, id, { url, routingKey: row.format === 'pagerduty' ? (await openTarget(ctx, id, row.target)).routingKey : null }), urlShown: shortenUrl(url) }
   const moved = state !== undefined && state !== row.state
-  const disabledReason = state === 'disabled' ? `by ${ctx.actor.name}` : null
+  const retargeted = url === undefined ? {} : await retarget(ctx, row, url)
   // whatever went wrong before was with another state of things
-  const anew = moved ? { state, disabledReason, failures: 0, failingSinceMs: null, givenUpMs: null, holdUntilMs: 0 } : {}
-  const next = { ...plain, ...target, ...anew, version: row.version + 1 }
+  const restarted = moved ? { state, disabledReason: state === 'disabled' ? `by ${ctx.actor.name}` : null, failures: 0, failingSinceMs: null, givenUpMs: null, holdUntilMs: 0 } : {}
+  const next = { ...plain, ...retargeted, ...restarted, version: row.version + 1 }
   const cursors = moved && state === 'enabled' ? { alarmSeq: endOf('alarm_event'), auditSeq: endOf('audit') } : {}
-  const event = { action: 'webhook.update', entity: `webhook/${id}`, why: `changed ${Object.keys({ ...plain, ...target, ...(moved ? { state } : {}) }).filter((name) => name !== 'target').map((name) => (name === 'urlShown' ? 'url' : name)).join(', ')}`, detail: { ...plain, ...(url === undefined ? {} : { url: shortenUrl(url) }), ...(moved ? { state } : {}) } }
+  const said = { ...plain, ...(url === undefined ? {} : { url: shortenUrl(url) }), ...(state === undefined ? {} : { state }) }
   await ctx.db.write([
-    recordEvents(ctx, [event]),
+    recordEvents(ctx, [{ action: 'webhook.update', entity: `webhook/${id}`, why: `changed ${Object.keys(said).join(', ')}`, detail: said }]),
     statement(ctx.db.orm.update(webhook).set({ ...next, ...cursors }).where(eq(webhook.id, id))),
-    ...(moved ? [...clearEndpoints(ctx, [id]), { sql: `UPDATE delivery SET due_ms = ? WHERE webhook_id = ? AND state = 'waiting' AND due_ms > ?`, args: [ctx.nowMs, id, ctx.nowMs] }] : []),
+    ...(moved ? [...clearEndpoints(ctx, [id]), dueNow(ctx, id)] : []),
   ], [webhookUnmoved(row)])
   return viewWebhook(ctx, { ...row, ...next })
+}
+
+async function retarget(ctx: Ctx, row: WebhookRow, url: string): Promise<Pick<WebhookRow, 'target' | 'urlShown'>> {
+  await checkUrl(ctx, url)
+  const routingKey = row.format === 'pagerduty' ? (await openTarget(ctx, row.id, row.target)).routingKey : null
+  return { target: await sealTarget(ctx, row.id, { url, routingKey }), urlShown: shortenUrl(url) }
 }

@@ -40,7 +40,7 @@ as uncatalogued, and stops rollouts when it is critical. This page is made from 
 - **Suppressed** while its site is offline or suspect: kept, and hidden behind the alarm that says so. What other tools raised is not hidden.
 - **Cleared** when the site, the controller or a person says so. The row of a cleared alarm is kept for ${limits.alarmClearedMs / 86_400_000} days, and what happened to alarms for ${limits.alarmHistoryMs / 86_400_000} days.
 - One that is raised more than ${limits.alarmFlapsMax} times within ${limits.alarmFlapWindowMs / 60_000} minutes is **flapping**: it stands on, and only that it gets worse is written, until it has had that long to calm down.
-- At most ${limits.alarmsPerSiteMax} alarms stand at a site, the worst first. That there are more is an alarm itself (190.001).
+- At most ${limits.alarmsPerSiteMax} alarms stand at a site, the worst first, and what a site raises after ${limits.alarmChangesPerSiteMax} changes within ${limits.alarmFlapWindowMs / 60_000} minutes is only counted. That there is more is an alarm itself (190.001).
 
 Texts and entities come from sites and tools. The API gives them as they came; whatever prints them makes them inert.
 

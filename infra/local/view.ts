@@ -37,8 +37,8 @@ export function createView(io: Printer) {
       }
     },
     webhook({ type, subject, data }: ReceivedWebhook): void {
-      const said = typeof data['text'] === 'string' ? data['text'] : String(data['why'] ?? '')
-      line(`  webhook   ${plain(`${type} ${subject}: ${said}`)}  (its signature is right)`)
+      const [what, said] = typeof data['alarmId'] === 'string' ? [`${data['site'] ?? 'fleet'} ${data['alarmId']} ${data['name'] ?? ''}`, data['change'] === 'cleared' ? '' : `: ${String(data['text'])}`] : [subject, '']
+      line(`  webhook   ${plain(`${type.replace(/^murmuration\./, '')}  ${what}${said}`)}  (rightly signed)`)
     },
     fault(): FaultTelling {
       return {

@@ -26,7 +26,7 @@ const defaults = watchOf(null)
 const watch = (settings: MonitoringSettings) => watchOf(settings)
 const node = 'n1' as NodeName
 const sample = (more: Partial<NodeSample>): NodeSample => ({ node, countersAtMs: 1000, cpu: null, memory: null, filesystems: [], interfaces: [], pods: null, ...more })
-const filesystem = (path: string, used: number, inodes: NodeSample['filesystems'][number]['inodes'] = null) => ({ path, device: 'sda1', sizeBytes: 100, usedBytes: used, availableBytes: 100 - used, inodes, readOnly: false })
+const filesystem = (path: string, used: number, inodes: NodeSample['filesystems'][number]['inodes'] = null) => ({ path, device: 'sda1', sizeBytes: 100, usedBytes: used, availableBytes: 100 - used, inodes })
 const nodes = (before: NodeSample | undefined, after: NodeSample, settings = defaults, seen = {}) => judgeNodes([after], [measureUsage(before, after, settings)], settings, seen)
 
 describe('what the samples of nodes say', () => {
@@ -127,7 +127,7 @@ describe('what a machine and its site say', () => {
   test('declared checks and components', () => {
     expect(raisedBy(judgeCheck('till', 'answered with status 500', 'minor', { raiseAfter: 3, clearAfter: 2 }))).toEqual(['120.002 minor check=till: till: answered with status 500'])
     expect(raisedBy(judgeCheck('till', null, 'minor', { raiseAfter: 3, clearAfter: 2 }))).toEqual([])
-    expect(raisedBy(judgeComponents([{ node: 'n1', component: 'till', finding: 'no answer' }, { node: 'n2', component: 'till', finding: null }], defaults))).toEqual(['120.003 critical node=n1.component=till: till of n1: no answer'])
+    expect(raisedBy(judgeComponents([{ node: 'n1', component: 'till', finding: { text: 'no answer', severity: 'critical' } }, { node: 'n2', component: 'till', finding: null }], defaults))).toEqual(['120.003 critical node=n1.component=till: till of n1: no answer'])
   })
 
   test('names and texts out of all bounds stay within them, and names stay apart', () => {

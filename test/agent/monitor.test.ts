@@ -26,7 +26,7 @@ function aMachine(site: TestSite): Machine {
   const machine: Machine = { fullness: 10, failed: [], sampled: 0, sensors: quietSensors }
   const sampleOf = (name: NodeName): NodeSample => ({
     node: name, countersAtMs: site.clock.monotonicMs(), cpu: { busyMs: site.clock.monotonicMs() / 4, totalMs: site.clock.monotonicMs() }, memory: { totalBytes: 1000, availableBytes: 600 }, pods: null,
-    filesystems: [{ path: '/var', device: 'sda1', sizeBytes: 1000, usedBytes: machine.fullness, availableBytes: 100 - machine.fullness, inodes: null, readOnly: false }],
+    filesystems: [{ path: '/var', device: 'sda1', sizeBytes: 1000, usedBytes: machine.fullness, availableBytes: 100 - machine.fullness, inodes: null }],
     interfaces: [{ name: 'eth0', up: true, hasDevice: true, receivedBytes: site.clock.monotonicMs() * 5, sentBytes: site.clock.monotonicMs() }],
   })
   machine.sensors = {
@@ -257,6 +257,9 @@ describe('the components that run', () => {
     expect(alarmsOf(site, alarmIds.component)).toMatchObject([{ raised: true, severity: 'critical', entity: 'node=worker-0.component=app' }])
     await site.files.write(`${twoNodes[0]!.root}/ready`, utf8('yes'))
     await site.clock.until(() => alarmsOf(site, alarmIds.component).length === 2, 'it is cleared')
+    await site.files.remove(`${twoNodes[1]!.root}/opt/app`)
+    await site.clock.until(() => alarmsOf(site, alarmIds.component).length === 3, 'it is raised')
+    expect(alarmsOf(site, alarmIds.component)[2]).toMatchObject({ raised: true, severity: 'major', entity: 'node=controller-0.component=app' })
   })
 })
 

@@ -42,9 +42,11 @@ const mountinfo = `22 27 0:21 / /proc rw,relatime - proc proc rw
 33 27 0:50 / /net/share rw,relatime - nfs4 10.0.0.1:/share rw,vers=4.2
 34 27 0:51 / /var/lib/docker/overlay2/x/merged rw,relatime - overlay overlay rw,lowerdir=a
 35 27 254:7 / /var/lib/kubelet/pods/1/volumes/v rw - ext4 /dev/rbd0 rw
-36 27 8:33 / /mnt/stick ro,relatime - vfat /dev/sdc1 ro
-37 27 8:49 / /mnt/hidden rw - ext4 /dev/sdd1 rw
-38 27 0:60 / /mnt/hidden rw - tmpfs tmpfs rw
+36 27 8:33 / /media/stick ro,relatime - vfat /dev/sdc1 ro
+39 27 8:65 / /media ro,relatime - ext4 /dev/sde1 rw
+40 27 8:65 /new /media/new rw,relatime - ext4 /dev/sde1 rw
+37 27 8:49 / /media/hidden rw - ext4 /dev/sdd1 rw
+38 27 0:60 / /media/hidden rw - tmpfs tmpfs rw
 `
 
 const sampleOf = async (files: Record<string, string>, node = here): Promise<NodeSample> => (await createNodeSensors({ root: machineFiles(files) }).sample([node], alone))[0]!
@@ -102,24 +104,24 @@ describe('counters of processors, memory and interfaces', () => {
 
 describe('filesystems', () => {
   /** The directories are all on one disk, so only where they are said to be is looked at. */
-  async function mountsIn(text: string): Promise<{ path: string; device: string; readOnly: boolean }[]> {
+  async function mountsIn(text: string): Promise<{ path: string; device: string }[]> {
     const root = machineFiles({ 'proc/self/mountinfo': text })
-    for (const path of ['srv/my data', 'backup', 'mnt/stick', 'mnt/hidden', 'mnt/new']) mkdirSync(`${root}/${path}`, { recursive: true })
+    for (const path of ['srv/my data', 'backup', 'media/stick', 'media/hidden', 'media/new']) mkdirSync(`${root}/${path}`, { recursive: true })
     const [sample] = await createNodeSensors({ root }).sample([here], alone)
-    return sample!.filesystems.map(({ path, device, readOnly }) => ({ path, device, readOnly }))
+    return sample!.filesystems.map(({ path, device }) => ({ path, device }))
   }
 
-  test('are those on disks of this machine, each once', async () => {
+  test('are those on disks of this machine that can be written, each once', async () => {
     expect(await mountsIn(mountinfo)).toEqual([
-      { path: '/', device: '/dev/vda2', readOnly: false },
-      { path: '/srv/my data', device: '/dev/mapper/data', readOnly: false },
-      { path: '/backup', device: '/dev/sdb1', readOnly: false },
-      { path: '/mnt/stick', device: '/dev/sdc1', readOnly: true },
+      { path: '/', device: '/dev/vda2' },
+      { path: '/srv/my data', device: '/dev/mapper/data' },
+      { path: '/backup', device: '/dev/sdb1' },
+      { path: '/media/new', device: '/dev/sde1' },
     ])
   })
 
   test('are bounded, and lines that are none are passed over', async () => {
-    const thousand = Array.from({ length: 1000 }, (_, i) => `${i} 1 8:${i} / /mnt/new${'/.'.repeat(i % 3)} rw - ext4 /dev/d${i} rw`).join('\n')
+    const thousand = Array.from({ length: 1000 }, (_, i) => `${i} 1 8:${i} / /media/new${'/.'.repeat(i % 3)} rw - ext4 /dev/d${i} rw`).join('\n')
     const many = await mountsIn(`garbage\n- - -\n1 2 3:4 /\n1 1 9:9 / relative rw - ext4 /dev/x rw\n${thousand}\n`)
     expect(many.length).toBeGreaterThan(0)
     expect(many.length).toBeLessThanOrEqual(256)

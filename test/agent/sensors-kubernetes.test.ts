@@ -208,8 +208,8 @@ needs('openssl').describe('Kubernetes', () => {
       cpu: { busyMs: 123_456_789_000, totalMs: Date.parse('2026-03-01T12:00:00Z') * 4 },
       memory: { totalBytes: 16_000, availableBytes: 12_000 },
       filesystems: [
-        { path: '/nodefs', device: 'nodefs', sizeBytes: 1000, usedBytes: 400, availableBytes: 600, inodes: { total: 100, available: 90 }, readOnly: false },
-        { path: '/imagefs', device: 'imagefs', sizeBytes: 50, usedBytes: 45, availableBytes: 5, inodes: { total: 7, available: 1 }, readOnly: false },
+        { path: '/nodefs', device: 'nodefs', sizeBytes: 1000, usedBytes: 400, availableBytes: 600, inodes: { total: 100, available: 90 } },
+        { path: '/imagefs', device: 'imagefs', sizeBytes: 50, usedBytes: 45, availableBytes: 5, inodes: { total: 7, available: 1 } },
       ],
       interfaces: [{ name: 'eth0', up: null, hasDevice: true, receivedBytes: 10, sentBytes: 20 }, { name: 'cni0', up: null, hasDevice: false, receivedBytes: 1, sentBytes: 2 }],
     })

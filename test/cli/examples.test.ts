@@ -10,6 +10,8 @@ import { drivers } from '../../edge-agent/driver/drivers.ts'
 import { runChecks } from '../../edge-agent/health/run-checks.ts'
 import { nodeHost } from '../../edge-agent/host/node-host.ts'
 import type { Node } from '../../edge-agent/node/node.ts'
+import { judgeMonitoring } from '../../functions/monitoring/judge.ts'
+import { monitoringContracts } from '../../protocol/http/monitoring.ts'
 import type { NodeName } from '../../protocol/ids.ts'
 import { RolloutRequest } from '../../protocol/policy.ts'
 
@@ -75,4 +77,9 @@ test('a node that cannot show the first release it gets is left without a sign',
 
 test('the example of a whole rollout is one', async () => {
   expect(RolloutRequest.safeParse(parse(await readFile(join(examples, 'rollout.yaml'), 'utf8'))).error).toBeUndefined()
+})
+
+test('the example of a rule is one that sites can follow', async () => {
+  const rule = monitoringContracts.putMonitoringRule.body!.parse(parse(await readFile(join(examples, 'monitoring.yaml'), 'utf8')))
+  expect(judgeMonitoring(rule.settings)).toEqual([])
 })

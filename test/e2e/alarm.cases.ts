@@ -49,7 +49,9 @@ export function runAlarmCases(test: ReturnType<typeof needs>['test'], parts: { f
     const { port } = receiver.address() as AddressInfo
     const created = await call(contracts.createWebhook, { body: { name: 'receiver', url: `http://127.0.0.1:${port}/`, filter: { types: ['alarm.*'] } } })
     secret = created.secret!
-    const settings = { everyS: 5, directory: { budgets: { [spool]: budgetBytes }, raiseAfter: 1, outOf: 1, clearAfter: 1 } }
+    // the machine that all of them share is busy with this very test
+    const off = { minor: null, major: null, critical: null }
+    const settings = { everyS: 5, cpu: off, memory: off, filesystem: off, clock: off, directory: { budgets: { [spool]: budgetBytes }, raiseAfter: 1, outOf: 1, clearAfter: 1 } }
     await call(contracts.putMonitoringRule, { params: { rule: 'spool' }, body: { labelSelector: 'site', settings } })
     await until('every site watches its spool', async () => {
       const { items } = await call(contracts.listSites, { query: { limit: 50 } })
@@ -57,8 +59,8 @@ export function runAlarmCases(test: ReturnType<typeof needs>['test'], parts: { f
       return held.every((each) => each.held === true)
     }, fleet.programs(), 60_000)
 
-    await parts.publish('8.0.0')
-    const id = await parts.rollOut('8.0.0')
+    await parts.publish('6.5.0')
+    const id = await parts.rollOut('6.5.0')
     let canary = ''
     await until('the canary has ended', async () => {
       const done = (await call(contracts.listDeployments, { params: { rollout: id }, query: { limit: 50 } })).items.filter(({ state }) => state === 'succeeded')

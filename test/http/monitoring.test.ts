@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { dispatchDirectives } from '../../functions/directive/dispatch.ts'
+import { receiveReports } from '../../functions/ingest/receive.ts'
 import { settleMonitoring } from '../../functions/monitoring/settle.ts'
 import { tellMonitoring } from '../../functions/monitoring/tell.ts'
 import { workOutSites } from '../../functions/monitoring/work-out.ts'
@@ -10,7 +11,8 @@ import type { Digest } from '../../protocol/ids.ts'
 import { limits } from '../../protocol/limits.ts'
 import { defaultsDigest, mergeMonitoring, monitoringText, type MonitoringSettings } from '../../protocol/monitoring.ts'
 import type { ReportBody } from '../../protocol/reports.ts'
-import { startController, type Controller } from '../support/controller.ts'
+import { enrolBody } from '../support/agent.ts'
+import { makeKey, startController, type Controller } from '../support/controller.ts'
 import { addSites, enrolSites } from '../support/practice-fleet.ts'
 import { PracticeSite } from '../support/practice-site.ts'
 
@@ -209,7 +211,16 @@ describe('what a site watches', () => {
     expect(await controller.db.orm.all('SELECT DISTINCT monitoring_tries FROM site')).toEqual([{ monitoring_tries: 1 }])
   })
 
-  test('is worked out anew when its labels change, a rule goes, or it is enrolled again', async () => {
+  test('is known of every site whose answer comes in the same batch', async () => {
+    const sites = await Promise.all(['a', 'b', 'c'].map((id) => watching(id)))
+    await put('all', { labelSelector: '*', settings: { everyS: 10 } })
+    await settle()
+    const answers = await Promise.all(sites.map(async (site) => site.message({ kind: 'answer', command: (await site.orders()).at(-1)!.id, result: 'done', detail: '' })))
+    await receiveReports(controller.context(), answers)
+    expect(await Promise.all(sites.map(async ({ id }) => (await look(id)).held))).toEqual([true, true, true])
+  })
+
+  test('is worked out anew when its labels change or a rule goes', async () => {
     const site = await watching('kiel', { region: 'north' })
     await put('north', { labelSelector: 'region=north', settings: { cpu: { major: 70 } } })
     await settle()
@@ -226,6 +237,22 @@ describe('what a site watches', () => {
     await settle()
     expect((await site.orders()).at(-1)!.body.settings).toEqual({})
     expect(await site.orders()).toHaveLength(4)
+  })
+
+  test('is told to an agent that is enrolled anew, which follows nothing of what the one before did', async () => {
+    const site = await watching('kiel')
+    await own('kiel', { everyS: 10 })
+    await settle()
+    await site.obey()
+    const { claim } = (await controller.call('claimSite', { params: { site: 'kiel' } })).body
+    expect((await controller.call('enrol', { as: null, body: await enrolBody(await makeKey('kiel'), 'kiel', claim) })).status).toBe(201)
+    expect((await look('kiel')).held).toBeNull()
+    Object.assign(site, { incarnation: 2, seq: 0, settings: null })
+    await settle()
+    await site.hello()
+    expect(await site.orders()).toMatchObject([{ incarnation: 1 }, { incarnation: 2, body: { settings: { everyS: 10 } } }])
+    await site.obey()
+    expect((await look('kiel')).held).toBe(true)
   })
 
   test('does not count as followed because of an answer to what was wanted before', async () => {
@@ -301,6 +328,18 @@ describe('a node that is locked', () => {
     expect((await controller.call('getSite', { params: { site: 'kiel' } })).body.version).toBe(version + 3)
     const actions = (await controller.call('listEvents', { query: { entity: 'site/kiel' } })).body.items.map(({ action }) => action)
     expect(actions.filter((action) => /lock/.test(action))).toEqual(['site.locked', 'site.locked', 'site.locked', 'site.unlocked'])
+  })
+
+  test('keeps what the work brings about silent, and lets it be announced when it stays after the work', async () => {
+    const site = (await enrolSites(controller, [{ id: 'kiel' }])).get('kiel')!
+    await lock('node-1')
+    const raise = (node: string) => site.say({ kind: 'alarm', alarmId: '120.001', entity: `node=${node}.unit=till.service`, raised: true, severity: 'major', text: 'failed' })
+    await raise('node-1')
+    await raise('node-2')
+    const states = async () => (await controller.call('listAlarms', { query: { alarmId: '120.001', all: 'true' } })).body.items.map(({ entity, state }) => `${entity.slice(5, 11)} ${state}`).sort()
+    expect(await states()).toEqual(['node-1 silenced', 'node-2 active'])
+    await unlock('node-1')
+    expect(await states()).toEqual(['node-1 active', 'node-2 active'])
   })
 
   test('must be one that the site has, as far as it has said', async () => {

@@ -3,6 +3,7 @@ import { answerOf } from '../../functions/adapters/memory/memory-http-sender.ts'
 import { runWebhooks } from '../../functions/webhook/run.ts'
 import type { WebhookFilter } from '../../protocol/http/webhooks.ts'
 import { limits } from '../../protocol/limits.ts'
+import { interleave } from '../support/interleave.ts'
 import { startSubscriptions, type Subscriptions } from './webhooks.support.ts'
 
 let fleet: Subscriptions
@@ -201,6 +202,18 @@ describe('reading the logs', () => {
     }
   })
 
+  test('adds nothing to a message that somebody has begun to send meanwhile', async () => {
+    const id = await fleet.subscribe('chat', { perSecond: 0.1 })
+    await fleet.storm(0, 60)
+    await fleet.run()
+    const before = (await fleet.log(id)).at(-1)!
+    await fleet.storm(60, 5)
+    await fleet.run(interleave(fleet.controller.context(), () => written('UPDATE delivery SET leased_until_ms = ? WHERE id = ?', fleet.controller.clock.nowMs() + 60_000, before.id)))
+    const log = await fleet.log(id)
+    expect(log.find((row) => row.id === before.id)!.events).toEqual(before.events)
+    expect([log.flatMap(({ events }) => events).length, log.at(-1)!.events.length]).toEqual([65, 5])
+  })
+
   test('and dying before the batch has landed loses nothing', async () => {
     const id = await fleet.subscribe('chat')
     await fleet.storm(0, 3)
@@ -225,15 +238,28 @@ describe('reading the logs', () => {
     expect((await fleet.log(broken)).flatMap(({ events }) => events)).toHaveLength(1400)
   })
 
-  test('costs nothing where there is no webhook, and little where nothing is new', async () => {
-    const reads: number[] = []
-    const ctx = fleet.controller.context()
-    const write = ctx.db.write
-    const counting = { ...ctx, db: { ...ctx.db, write: (...args: Parameters<typeof write>) => (reads.push(args[0].length), write(...args)) } }
-    await fleet.raise()
-    await runWebhooks(counting)
+  test('writes nothing where nothing is new, and asks once', async () => {
     await fleet.subscribe('chat')
-    await runWebhooks(counting)
-    expect(reads).toEqual([])
+    await fleet.raise()
+    await fleet.settle()
+    const calls: string[] = []
+    const ctx = fleet.controller.context()
+    const db = { ...ctx.db, get orm() { return calls.push('read'), ctx.db.orm }, write: (...args: Parameters<typeof ctx.db.write>) => (calls.push('write'), ctx.db.write(...args)) }
+    await fleet.run({ ...ctx, db })
+    expect(calls).toEqual(['read'])
+  })
+
+  test('on Workers ends after so many attempts, and the next run goes on', async () => {
+    const id = await fleet.subscribe('chat', { perSecond: 100 })
+    await fleet.storm(0, 3000)
+    const ctx = fleet.controller.context()
+    const worker = { ...ctx, config: { ...ctx.config, host: 'worker' as const } }
+    const counts: number[] = []
+    while ((await fleet.log(id)).length === 0 || (await fleet.log(id)).some(({ state }) => state === 'waiting')) {
+      await fleet.run(worker)
+      counts.push(fleet.sent().length)
+      fleet.controller.clock.advance(1000)
+    }
+    expect([counts[0], fleet.sent().flatMap(({ events }) => events).length]).toEqual([40, 3000])
   })
 })

@@ -34,7 +34,7 @@ const alphabet = '0123456789abcdefghjkmnpqrstvwxyz'
 const takeMsMax = 60_000
 
 /** What can wait here: releases are confirmed before the sites wake up, nobody reads the audit trail's seals, nobody subscribes, and links do not fail. */
-const rareJobs: ReadonlySet<string> = new Set(['seal-audit', 'confirm-releases', 'run-webhooks', 'settle-monitoring', 'watch-links', 'end-shelves', 'expire-alarms', 'announce-alarms', 'pack-metrics'])
+const rareJobs: ReadonlySet<string> = new Set(['seal-audit', 'confirm-releases', 'run-webhooks', 'settle-monitoring', 'watch-links', 'end-shelves', 'settle-alarms', 'expire-alarms', 'announce-alarms', 'pack-metrics'])
 
 /** An invocation that was killed: nothing of it happens any more. */
 class Killed extends Error {}

@@ -96,6 +96,10 @@ function oneTooMany(statements: readonly Statement[]): readonly Statement[] {
   ]
 }
 
+/** Pauses that do not say over what. */
+const wordless = (statements: readonly Statement[]): readonly Statement[] =>
+  statements.map(({ sql, args }) => ({ sql, args: args.map((arg) => (typeof arg === 'string' ? arg.replace(/"reason":"alarm","detail":"(?:[^"\\]|\\.)*"/, '"reason":"alarm","detail":""') : arg)) }))
+
 export const mutations: readonly Mutation[] = [
   { name: 'an agent that ignores startBy', invariants: ['I6'], planted: { wrapHost: withoutTime }, chaos: { directiveLate: 0.5 } },
   { name: 'a journal that is not durable before the step', invariants: ['I1', 'I2', 'I4', 'I5', 'I6', 'I8'], planted: { wrapHost: (host) => withoutSync(host, /\/(journal|held)\.[01]$|\/var\/lib\/murmur$/) } },
@@ -106,5 +110,10 @@ export const mutations: readonly Mutation[] = [
   { name: 'a will of an old connection that counts', invariants: ['I10'], planted: { rewrite: edit((sql) => sql.replace('AND site.connection_id = j.value->>2 AND', 'AND')) } },
   { name: 'a controller that grants one site too many', invariants: ['I7', 'I14'], planted: { rewrite: oneTooMany } },
   { name: 'a restore that lets rollouts go on by themselves', invariants: ['I17'], planted: { spoilRestore: (db) => db.write([{ sql: `UPDATE rollout SET pauses = '[]'`, args: [] }]) } },
+  { name: 'alarms that keep no rollout from going on', invariants: ['I18'], planted: { rewrite: edit((sql) => sql.replace(/coalesce\(r\.gating, [\s\S]*? END\)/, '0')) } },
+  { name: 'a pause over an alarm that is not named', invariants: ['I18'], planted: { rewrite: wordless } },
+  { name: 'a site that goes away and nobody says so', invariants: ['I19'], planted: { rewrite: (statements) => statements.filter(({ sql }) => !(sql.startsWith('INSERT INTO alarm ') && sql.includes("'200.003' AS alarm_id"))) } },
+  { name: 'alarms that do not clear by what a site says of all that stands', invariants: ['I19'], planted: { rewrite: (statements) => statements.filter(({ sql }) => !sql.includes('UPDATE alarm INDEXED BY alarm_standing_site')) }, chaos: { reportLost: 0.3 } },
+  { name: 'counts of alarms that miss a change', invariants: ['I12'], planted: prepare('DROP TRIGGER alarm_recounted') },
   { name: 'moves without an audit entry', invariants: ['I15'], planted: { rewrite: (statements) => statements.filter((statement) => !/INSERT INTO audit .*'deployment\.'/s.test(statement.sql)) } },
 ]

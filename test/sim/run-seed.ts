@@ -23,6 +23,8 @@ export type SeedResult = {
   faults: Record<string, number>
   outcomes: Record<string, number>
   deeds: Record<string, number>
+  /** Raised, by alarm id, and how many rollouts paused over one. */
+  alarms: Record<string, number>
 }
 
 const startMs = Date.UTC(2026, 5, 1)
@@ -68,7 +70,7 @@ export async function runSeed({ seed, sites, print, planted, chaos: wanted }: Se
     }
     return {
       seed, sites, traceHash: world.traceHash(), violation: world.violation, recent: world.recent, simulatedMs: world.nowMs - startMs, realMs: performance.now() - realStartMs, events: world.events,
-      faults: Object.fromEntries(world.faults), outcomes: Object.fromEntries(checkers.outcomes), deeds: Object.fromEntries(operator.deeds),
+      faults: Object.fromEntries(world.faults), outcomes: Object.fromEntries(checkers.outcomes), deeds: Object.fromEntries(operator.deeds), alarms: Object.fromEntries(checkers.alarms),
     }
   } finally {
     fleet.close()

@@ -14,7 +14,7 @@ export class Senses {
       ...quietSensors,
       sample: async (nodes) => (await quietSensors.sample(nodes, { kubernetes: false })).map((sample) => ({
         ...sample,
-        filesystems: [{ path: '/', device: 'sda1', sizeBytes, usedBytes: sizeBytes * (this.diskPercent / 100), availableBytes: sizeBytes * (1 - this.diskPercent / 100), inodes: null, readOnly: false }],
+        filesystems: [{ path: '/', device: 'sda1', sizeBytes, usedBytes: sizeBytes * (this.diskPercent / 100), availableBytes: sizeBytes * (1 - this.diskPercent / 100), inodes: null }],
       })),
       failedUnits: async () => ok(this.failedUnit === null ? [] : [{ name: this.failedUnit, description: 'a service of the site' }]),
     }

@@ -15,6 +15,7 @@ export function summarise(results: readonly SeedResult[], realMs = results.reduc
     `faults: ${total(results.map((result) => result.faults))}`,
     `operators: ${total(results.map((result) => result.deeds))}`,
     `attempts ended: ${total(results.map((result) => result.outcomes))}`,
+    `alarms raised: ${total(results.map((result) => result.alarms))}`,
     `violations: ${results.filter((result) => result.violation !== null).length}`,
   ].join('\n')
 }

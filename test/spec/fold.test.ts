@@ -34,6 +34,10 @@ const reports: Report[] = ['a', 'b', 'c'].flatMap((site) => [
   report(site, 12, rejected('unknown-desired', { deployment: `${rollout}:${site}`, attempt: 2 })),
   report(site, 13, { kind: 'answer', command: `cm_${site.repeat(26)}`, result: 'done', detail: '' }),
   report(site, 14, progress(attemptOf(site, 2, 'ended', 'succeeded'))),
+  report(site, 16, { kind: 'metrics', block: { startMs: 900_000, stepS: 60, nodes: [] }, alarms: [{ alarmId: '100.2', entity: 'disk', severity: 'major', text: 'full', sinceMs: 1 }] }),
+  report(site, 18, { kind: 'metrics', block: { startMs: 1_800_000, stepS: 60, nodes: [] }, alarms: [] }),
+  report(site, 17, { kind: 'alarm', alarmId: '100.2', entity: 'disk', raised: false, severity: 'major', text: 'full' }),
+  report(site, 19, { kind: 'alarm', alarmId: '100.1', entity: 'disk', raised: false, severity: 'major', text: 'full' }),
   report(site, 15, { kind: 'inventory', facts: { disk: 'new', kernel: '6.1' } }),
 ]).concat(report('a', 1, hello(1), 2))
 
@@ -68,6 +72,14 @@ describe('reports fold to the newest of each kind (I8)', () => {
   test('a newer enrolment counts more than any sequence of an older one (F31)', () => {
     const [row] = foldReports([report('a', 900, hello(5)), report('a', 1, hello(7), 2)]).hellos
     expect([row?.incarnation, row?.seq]).toEqual([2, 1])
+  })
+
+  test('of a site that says all that stands, only the single alarms that it says later count, and those that it says only once', () => {
+    const single = (seq: number, alarmId: string, incarnation = 1) => report('a', seq, { kind: 'alarm', alarmId, entity: 'x', raised: true, severity: 'major', text: '' }, incarnation)
+    const whole = report('a', 5, { kind: 'metrics', block: { startMs: 0, stepS: 60, nodes: [] }, alarms: [] })
+    const { alarms, standing } = foldReports([single(4, '100.1'), single(3, alarmIds.duplicateIdentity), whole, single(6, '100.2'), report('b', 1, { kind: 'alarm', alarmId: '100.3', entity: 'x', raised: true, severity: 'major', text: '' })])
+    expect([alarms.map(({ alarmId }) => alarmId).sort(), standing.map(({ seq }) => seq)]).toEqual([['100.2', '100.3', alarmIds.duplicateIdentity].sort(), [5]])
+    expect(foldReports([whole, single(1, '100.1', 2)]).alarms).toHaveLength(1)
   })
 
   test('nothing gives nothing', () => {

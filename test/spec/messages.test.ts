@@ -22,6 +22,8 @@ const directives: Record<string, Record<string, unknown>> = {
   grant: { ...head, kind: 'grant', desired: { epoch: 1, generation: 1 }, deployment, attempt: 1, startByMs: 2, maxDurationMs: 3, bootId },
   abort: { ...head, kind: 'command', id: id('cm'), bootId: null, expiresAtMs: 5, body: { type: 'abort', deployment, attempt: 1, mode: 'revert' } },
   hello: { ...head, kind: 'command', id: id('cm'), bootId, expiresAtMs: 5, body: { type: 'hello' } },
+  monitoring: { ...head, kind: 'command', id: id('cm'), bootId: null, expiresAtMs: 5, body: { type: 'monitoring', settings: { everyS: 30, checks: [{ name: 'till', type: 'tcp', host: 'localhost', port: 80 }] } } },
+  live: { ...head, kind: 'command', id: id('cm'), bootId: null, expiresAtMs: 5, body: { type: 'live', everyS: 5, forS: 60 } },
 }
 
 describe('directives', () => {
@@ -42,6 +44,10 @@ describe('directives', () => {
     ['a kind nobody knows', { ...directives.hello, kind: 'shell' }],
     ['a command out of the closed list', { ...directives.hello, body: { type: 'run', program: '/bin/sh' } }],
     ['an abort that sends nothing', { ...directives.abort, body: { type: 'abort', deployment, attempt: 1, mode: 'finish' } }],
+    ['settings with a field nobody knows', { ...directives.monitoring, body: { type: 'monitoring', settings: { every: 30 } } }],
+    ['a check that brings its own program', { ...directives.monitoring, body: { type: 'monitoring', settings: { checks: [{ name: 'till', type: 'command', path: '/bin/sh' }] } } }],
+    ['two checks of one name', { ...directives.monitoring, body: { type: 'monitoring', settings: { checks: [80, 81].map((port) => ({ name: 'till', type: 'tcp', host: 'localhost', port })) } } }],
+    ['a live view for a day', { ...directives.live, body: { type: 'live', everyS: 5, forS: 86_400 } }],
     ['attempt nought', { ...directives.grant, attempt: 0 }],
     ['another version of the protocol', { ...directives.grant, v: 2 }],
     ['a time before 1970', { ...directives.grant, startByMs: -1 }],
@@ -59,6 +65,8 @@ describe('directives', () => {
 
 const attempt = { deployment, attempt: 1, phase: 'ended', outcome: 'failed', fault: { code: 'x', detail: 'y' }, nodesDone: 0, nodesTotal: 1, bytesDone: 0, bytesTotal: 0, requestId: 'request-1' }
 const node = { name: 'n1', personality: 'worker', operational: 'enabled', release, mixed: false }
+const usage = { node: 'n1', cpu: [1, null], memory: [1000, 0], memoryBytes: null, filesystems: [{ path: '/', sizeBytes: 1, used: [null, 5] }], received: [1, 2], sent: [null, null] }
+const standing = { alarmId: '100.003', entity: 'node=n1.filesystem=/', severity: 'major', text: 'full', sinceMs: 5 }
 const bodies: Record<string, Record<string, unknown>> = {
   hello: {
     kind: 'hello', connectionId: bootId, agentVersion: '1', protocol: { min: 1, max: 1 }, architecture: 'x86_64', held: { desired: null, newest: null }, trustVersion: 1, clockTrusted: true,
@@ -70,6 +78,8 @@ const bodies: Record<string, Record<string, unknown>> = {
   rejected: { kind: 'rejected', reason: 'stale', directive: 'grant', position: null, held: { epoch: 1, generation: 1 }, deployment, attempt: 1, detail: '' },
   answer: { kind: 'answer', command: id('cm'), result: 'done', detail: '' },
   alarm: { kind: 'alarm', alarmId: '100.1', entity: 'disk', raised: true, severity: 'major', text: 'full' },
+  metrics: { kind: 'metrics', block: { startMs: 900_000, stepS: 60, nodes: [usage] }, alarms: [standing] },
+  live: { kind: 'live', sample: { atMs: 1, nodes: [usage] } },
   gone: { kind: 'gone', connectionId: bootId },
 }
 const report = (body: unknown, changes: Record<string, unknown> = {}) => ({ v: 1, fleet, site, incarnation: 1, bootId, seq: 1, sentAtMs: 1, body, ...changes })
@@ -96,6 +106,13 @@ describe('reports', () => {
     ['more nodes than a site may have', report({ ...bodies.progress, nodes: Array.from({ length: 65 }, (_, i) => ({ ...node, name: `n${i}` })) })],
     ['more facts than anybody reads (F44)', report({ kind: 'inventory', facts: Object.fromEntries(Array.from({ length: 201 }, (_, i) => [`f${i}`, 'x'])) })],
     ['a fact longer than its limit', report({ kind: 'inventory', facts: { a: 'x'.repeat(501) } })],
+    ['a block that does not begin with a quarter of an hour', report({ ...bodies.metrics, block: { startMs: 1, stepS: 60, nodes: [] } })],
+    ['a share above all there is', report({ ...bodies.metrics, block: { startMs: 0, stepS: 60, nodes: [{ ...usage, cpu: [1001] }] } })],
+    ['a series of what is no number (F19)', report({ ...bodies.metrics, block: { startMs: 0, stepS: 60, nodes: [{ ...usage, cpu: [Number.NaN] }] } })],
+    ['a node with a thousand filesystems', report({ ...bodies.metrics, block: { startMs: 0, stepS: 60, nodes: [{ ...usage, filesystems: Array.from({ length: 1000 }, (_, i) => ({ path: `/${i}`, sizeBytes: 1, used: [] })) }] } })],
+    ['more alarms than a site may have', report({ ...bodies.metrics, alarms: Array.from({ length: 257 }, (_, i) => ({ ...standing, entity: String(i) })) })],
+    ['a text of a megabyte', report({ ...bodies.alarm, text: 'x'.repeat(2 ** 20) })],
+    ['a severity nobody knows', report({ ...bodies.alarm, severity: 'apocalyptic' })],
     ['an outcome nobody knows', report({ ...bodies.progress, attempt: { ...attempt, outcome: 'fine' } })],
   ])('%s is refused', (_, value) => {
     expect(Report.safeParse(value).success).toBe(false)

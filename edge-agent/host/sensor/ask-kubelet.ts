@@ -44,7 +44,7 @@ function filesystemsOf({ fs, runtime }: Summary['node']): FilesystemSample[] {
     const inodes = each.inodes == null || each.inodesFree == null || each.inodes === 0 ? null : { total: each.inodes, available: each.inodesFree }
     // usually both are one
     if (found.some((other) => other.sizeBytes === each.capacityBytes && other.inodes?.total === inodes?.total)) continue
-    found.push({ path: `/${name}`, device: name, sizeBytes: each.capacityBytes, usedBytes, availableBytes: each.availableBytes, inodes, readOnly: false })
+    found.push({ path: `/${name}`, device: name, sizeBytes: each.capacityBytes, usedBytes, availableBytes: each.availableBytes, inodes })
   }
   return found
 }

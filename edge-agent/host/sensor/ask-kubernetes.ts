@@ -8,14 +8,15 @@ const podsPerPage = 500
 const pagesMax = 4
 const reasonCharactersMax = 200
 const text = z.string().nullish()
+const Name = z.string().max(253)
 
 const Condition = z.object({ type: z.string(), status: z.string(), reason: text, message: text })
 const Conditions = z.array(Condition).nullish()
 const State = z.object({ waiting: z.object({ reason: text }).nullish(), terminated: z.object({ reason: text, exitCode: z.number().nullish() }).nullish() }).nullish()
-const Node = z.object({ metadata: z.object({ name: z.string() }), status: z.object({ conditions: Conditions }).nullish() })
+const Node = z.object({ metadata: z.object({ name: Name }), status: z.object({ conditions: Conditions }).nullish() })
 const Pod = z.object({
-  metadata: z.object({ name: z.string(), namespace: z.string() }),
-  status: z.object({ phase: text, reason: text, conditions: Conditions, containerStatuses: z.array(z.object({ ready: z.boolean().nullish(), state: State })).nullish() }).nullish(),
+  metadata: z.object({ name: Name, namespace: Name }),
+  status: z.object({ phase: z.string().max(64).nullish(), reason: text, conditions: Conditions, containerStatuses: z.array(z.object({ ready: z.boolean().nullish(), state: State })).nullish() }).nullish(),
 })
 const listOf = <T extends z.ZodType>(item: T) => z.object({ metadata: z.object({ continue: text }).nullish(), items: z.array(item) })
 const NodeList = listOf(Node)

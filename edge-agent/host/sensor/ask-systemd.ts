@@ -7,6 +7,8 @@ const busPath = '/run/dbus/system_bus_socket'
 /** Systemd's own, for root only: there also where no message bus runs. */
 const privatePath = '/run/systemd/private'
 const unitsMax = 256
+const nameCharactersMax = 256
+const wordsMax = 200
 
 const listFailed = { destination: 'org.freedesktop.systemd1', path: '/org/freedesktop/systemd1', interface: 'org.freedesktop.systemd1.Manager', member: 'ListUnitsFiltered', body: [['failed']] }
 
@@ -16,7 +18,7 @@ function unitsIn([list]: readonly unknown[]): FailedUnit[] {
   return list.slice(0, unitsMax).map((entry: unknown) => {
     const [name, description] = Array.isArray(entry) ? entry : []
     if (typeof name !== 'string' || typeof description !== 'string') throw new Error('it answers something else')
-    return { name, description }
+    return { name: name.slice(0, nameCharactersMax), description: description.slice(0, wordsMax) }
   })
 }
 
@@ -27,7 +29,7 @@ export async function askSystemd(kernel: Kernel): Promise<Result<FailedUnit[], s
     try {
       return ok(unitsIn(await callBus(kernel.at(path), isBus, listFailed)))
     } catch (error) {
-      why += `${why === '' ? '' : '; '}${path}: ${error instanceof Error ? error.message : String(error)}`
+      why += `${why === '' ? '' : '; '}${path}: ${(error instanceof Error ? error.message : String(error)).slice(0, wordsMax)}`
     }
   }
   return refuse(why)

@@ -1,7 +1,7 @@
 import type { Kernel } from './kernel.ts'
 
-/** A filesystem that keeps data of this machine. `becameReadOnly`: it was mounted to be written, and cannot be any more. */
-export type Mount = { path: string; device: string; type: string; readOnly: boolean; becameReadOnly: boolean }
+/** A filesystem that keeps data of this machine and is mounted to be written. `becameReadOnly`: it cannot be any more. */
+export type Mount = { path: string; device: string; becameReadOnly: boolean }
 
 const tableBytesMax = 1024 * 1024
 const mountsMax = 256
@@ -17,7 +17,7 @@ const unescape = (text: string): string => text.replace(/\\([0-7]{3})/g, (_, cod
 
 type Line = Mount & { key: string }
 
-/** One line of `/proc/self/mountinfo` (proc(5)), or null where it is none or is not of a disk. */
+/** One line of `/proc/self/mountinfo` (proc(5)), or null where it is none, is not of a disk, or is read-only by intent. */
 function parseLine(line: string): Line | null {
   const [mount = '', rest] = line.split(' - ', 2)
   const [, , key, , escapedPath, options] = mount.split(' ')
@@ -27,14 +27,16 @@ function parseLine(line: string): Line | null {
   const hasBlockDevice = !key!.startsWith('0:')
   const isRoot = path === '/' && type === 'overlay'
   if ((!hasBlockDevice && !onDisks.has(type) && !isRoot) || leftOut.has(type) || volumePath.test(path) || !path.startsWith('/')) return null
-  const [mounted, whole] = [new Set(options.split(',')), new Set(superOptions.split(','))]
+  if (!options.split(',').includes('rw')) return null
+  const whole = new Set(superOptions.split(','))
   // An error makes the filesystem read-only beneath a mount that still says rw; whoever mounts it so says it on both.
   const stopped = whole.has('ro') || whole.has('emergency_ro') || whole.has('shutdown')
-  return { key: key!, path, device: unescape(source), type, readOnly: stopped || mounted.has('ro'), becameReadOnly: stopped && mounted.has('rw') }
+  return { key: key!, path, device: unescape(source), becameReadOnly: stopped }
 }
 
 /**
- * The filesystems on this machine's disks, each once however often it is mounted: where its path is shortest. None of the network and none
+ * The filesystems on this machine's disks, each once however often it is mounted: where its path is shortest. None of the network, none that
+ * is read-only by intent (it cannot fill up) and none
  * of the kernel's own. Of a table that is torn off, the lines that are whole.
  */
 export async function readMounts(kernel: Kernel): Promise<Mount[]> {
@@ -50,5 +52,5 @@ export async function readMounts(kernel: Kernel): Promise<Mount[]> {
     const before = line === null ? undefined : byDevice.get(line.key)
     if (line !== null && (before === undefined || line.path.length < before.path.length)) byDevice.set(line.key, line)
   }
-  return [...byDevice.values()].slice(0, mountsMax).map(({ key: _, ...mount }) => mount)
+  return [...byDevice.values()].slice(0, mountsMax).map(({ path, device, becameReadOnly }) => ({ path, device, becameReadOnly }))
 }

@@ -1,4 +1,4 @@
-import { fromBase64, fromUtf8 } from '../../../protocol/bytes.ts'
+import { canonicalJson, fromBase64, fromUtf8 } from '../../../protocol/bytes.ts'
 import type { Directive } from '../../../protocol/directives.ts'
 import { comparePositions, type Position } from '../../../protocol/ids.ts'
 import type { AttemptReport, Report, StandingAlarm } from '../../../protocol/reports.ts'
@@ -35,6 +35,8 @@ type Granted = { startByMs: number }
 /** Watches a whole run; the first finding is the run's violation. */
 export class Checkers {
   readonly outcomes = new Map<string, number>()
+  /** Alarms raised, by id, and rollouts that paused over one. */
+  readonly alarms = new Map<string, number>()
   rows: Rows = emptyRows()
   private readonly fleet: SimFleet
   private auditSeq = 0
@@ -86,8 +88,16 @@ export class Checkers {
     this.find(checkRows(this.rows, after, { reports: this.reports, gone: this.gone }, this.fleet.world.nowMs))
     for (const [key, d] of after.deployments) if (this.rows.deployments.get(key)?.state !== d.state) this.fleet.world.note(`# ${key} ${this.rows.deployments.get(key)?.state ?? '-'} -> ${d.state} (${d.attempt})`)
     if (this.fleet.controller.restores > 0) this.checkMadeAlready(after)
+    this.countAlarms(after)
     this.auditSeq = after.audit.at(-1)?.seq ?? this.auditSeq
     this.rows = after
+  }
+
+  private countAlarms(after: Rows): void {
+    const count = (what: string): unknown => this.alarms.set(what, (this.alarms.get(what) ?? 0) + 1)
+    const stood = new Set(standingIn(this.rows))
+    for (const name of standingIn(after)) if (!stood.has(name)) count(name.slice(0, name.indexOf(' ')))
+    for (const { id, alarmPause } of after.rollouts.values()) if (alarmPause !== null && this.rows.rollouts.get(id)?.alarmPause === null) count('pause')
   }
 
   /** F58, I17: the past begins nothing by itself. What is held against it from now on is what the backup says. */
@@ -114,7 +124,7 @@ export class Checkers {
     const { site, incarnation, seq, body } = report
     const key = reportKey(site, incarnation, seq)
     const known = this.reports.get(key)
-    if (known !== undefined && !this.hasCopy.has(site) && !this.numbersInDoubt.has(site) && JSON.stringify(known.body) !== JSON.stringify(body)) {
+    if (known !== undefined && !this.hasCopy.has(site) && !this.numbersInDoubt.has(site) && canonicalJson(known.body) !== canonicalJson(body)) {
       this.find([{ invariant: 'I8', evidence: `two different reports of ${site} have the number ${seq}: ${JSON.stringify(known.body)} and ${JSON.stringify(body)}` }])
     }
     if (!this.hasCopy.has(site)) this.reports.set(key, report)
@@ -224,6 +234,8 @@ export class Checkers {
     machine.history.add(to.ref.digest)
   }
 }
+
+const standingIn = (rows: Rows): string[] => rows.alarms.flatMap(({ isStanding, alarmId, entity, site }) => (isStanding === 1 ? [`${alarmId} ${entity} ${site}`] : []))
 
 export const statusOf = (site: SimSite) => {
   if (!site.running || site.agent === null) return null
