@@ -13,14 +13,14 @@ import { ordinaryBlock } from './ordinary-block.ts'
  * A day of 1,000 sites with 5 nodes each, in virtual time, against the budget of a month.
  *
  * Workload: every site sends its metric block each quarter of an hour, spread over the minute after it; reports come in by batches of 200 ms, as the
- * bridge hands them on; every site reconnects once, and raises and clears one alarm; one webhook is told of the alarms; all
+ * bridge hands them on; every site loses its connection once and comes back, and one in seven raises and clears an alarm; all
  * scheduled work runs each minute. Over a libSQL server, which counts rows.
  * Budget: 4 million rows written and 3 million messages a month of 30 days.
- * Counted: messages, bytes, requests (a batch of reports, a minute's schedule, a webhook), round trips to the database, rows.
+ * Counted: messages, bytes, requests (a batch of reports, a minute's schedule), round trips to the database, rows.
  */
 export const day: Bench = { name: 'day', about: 'a day of 1,000 sites with 5 nodes: messages, requests, bytes and rows, against the budget of a month', run }
 
-export type DayCounts = { sites: number; nodes: number; hours: number; messages: number; bytes: number; requests: number; roundTrips: number; rowsRead: number; rowsWritten: number; webhooks: number }
+export type DayCounts = { sites: number; nodes: number; hours: number; messages: number; bytes: number; requests: number; roundTrips: number; rowsRead: number; rowsWritten: number }
 
 const budget = { rowsWritten: 4e6, messages: 3e6 }
 const batchMs = 200
@@ -46,11 +46,11 @@ export async function countDay(siteCount: number, nodes: number, hours: number):
     try {
       controller.clock.advance(limits.metricBlockMs - (controller.clock.nowMs() % limits.metricBlockMs))
       const sites = [...(await enrolOnline(controller, Array.from({ length: siteCount }, (_, i) => `site-${String(i).padStart(5, '0')}`), controllerProtocols)).values()]
-      await controller.call('createWebhook', { body: { name: 'pager', url: 'https://pager.example/', filter: { types: ['alarm.*'], severity: 'major' } } })
-      await runSchedule(controller)
-      const counts = { sites: siteCount, nodes, hours, messages: 0, bytes: 0, requests: 0, webhooks: 0 }
+      // whatever is written for a site's first block only does not count
+      await play(controller, sites, { nodes, hours: 0.25, messages: 0, bytes: 0, requests: 0 })
+      const counts = { sites: siteCount, nodes, hours, messages: 0, bytes: 0, requests: 0 }
       const rows = await meter.measure(() => play(controller, sites, counts))
-      return { ...counts, requests: counts.requests + controller.http.requests.length, webhooks: controller.http.requests.length, roundTrips: rows.roundTrips, rowsRead: rows.read, rowsWritten: rows.written }
+      return { ...counts, roundTrips: rows.roundTrips, rowsRead: rows.read, rowsWritten: rows.written }
     } finally {
       controller.close()
     }
@@ -99,7 +99,8 @@ function minuteOf(sites: readonly PracticeSite[], { nodes }: { nodes: number }, 
     (site) => site.message(alarmOf(true)),
     (site) => site.message(alarmOf(false)),
   ]
-  turn.forEach((event, k) => due(2 * k).forEach((site) => said.push({ atMs: fromMs + 1000 * (k + 1), message: () => event(site) })))
+  const hasFault = (site: PracticeSite): boolean => sites.indexOf(site) % 7 === 0
+  turn.forEach((event, k) => due(2 * k).filter((site) => k < 2 || hasFault(site)).forEach((site) => said.push({ atMs: fromMs + 1000 * (k + 1), message: () => event(site) })))
   return said.sort((a, b) => a.atMs - b.atMs)
 }
 

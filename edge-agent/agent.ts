@@ -109,9 +109,11 @@ async function startLife({ config, host, crypto, drivers = allDrivers, log = sil
 
   async function hello(connectionId: ConnectionId): Promise<void> {
     const trusted = clockTrusted(await time.now())
+    const watched = await monitor.standing()
     time.helloSaid()
+    // nothing is waited for from here on: what a hello says must be of the moment of its number
     const view = { held: held.current!, journal: journal.current, nodes: worker.nodes, trustVersion: trust.current.version, clockTrusted: trusted, architecture: host.facts.architecture() }
-    await report(helloOf({ ...view, ...(await monitor.standing()) }, connectionId))
+    await report(helloOf({ ...view, ...watched }, connectionId))
   }
   const sayHello = async (): Promise<void> => (connection.connectionId === null ? undefined : hello(connection.connectionId))
 
@@ -193,7 +195,8 @@ async function startLife({ config, host, crypto, drivers = allDrivers, log = sil
   const recovered = await startOver({ host, log, journal, time, worker, life })
   await report(await inventoryOf(host.facts))
   return {
-    ended: Promise.all([recovered.done.then(() => worker.run(life)), connection.run(life), reportIn({ host, log, controller, life }), monitor.run(life), protocol.run(life)]).then(() => undefined),
+    ended: Promise.all([recovered.done.then(() => worker.run(life)), connection.run(life), reportIn({ host, log, controller, life }), monitor.run(life), protocol.run(life),
+      certificates.renewInTime(() => siteIdentity.enrolment.broker, () => connection.connectAnew('the certificate was renewed'))]).then(() => undefined),
     status: () => ({
       bootId, connected: connection.connectionId !== null, fenced, running: held.current!.running, previous: held.current!.previous,
       attempt: journal.current === null ? null : attemptReport(journal.current), nodes: worker.nodes, reportsWaiting: spool.length,

@@ -71,7 +71,7 @@ export function summaryText({ sites, alarms }: FleetSummary): string {
   const rows = severities.flatMap((severity) => {
     const { active, acknowledged, shelved, silenced } = alarms[severity]
     const asides = ([['acknowledged', acknowledged], ['shelved', shelved], ['silenced', silenced]] as const).flatMap(([word, n]) => (n > 0 ? [`${n} ${word}`] : []))
-    return active + acknowledged + shelved + silenced === 0 ? [] : [[severity, [String(active), ...asides].join(', ')] as const]
+    return active + acknowledged + shelved + silenced === 0 ? [] : [[severity, [`${active} active`, ...asides].join(', ')] as const]
   })
   return factsText([
     ['sites', `${enrolled}${there.length === 0 ? '' : ` (${there.join(', ')})`}${sites.claimed === 0 ? '' : `, and ${sites.claimed} not enrolled yet`}`],

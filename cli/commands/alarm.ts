@@ -40,7 +40,7 @@ function addLooking(alarm: Command, act: Act): void {
         ...(selector === undefined ? {} : { labelSelector: selector }), ...(all === undefined ? {} : { all: flag(all) }),
       }
       const alarms = await listAll((page) => api.call(alarmContracts.listAlarms, { query: { ...query, ...page } }), limit)
-      printList({ io, format }, alarmShape(io.nowMs()), alarms)
+      printList({ io, format }, all === true ? alarmShape(io.nowMs()) : { ...alarmShape(io.nowMs()), none: 'no alarms that ask for attention; --all shows the others too' }, alarms)
       if (alarms.length > 0 && (format === 'table' || format === 'wide')) io.err(`${alarmCountsText(alarms)}\n`)
     }))
 

@@ -1,6 +1,6 @@
 import { operationContracts, type EventView } from '../../protocol/http/operations.ts'
 import { limits } from '../../protocol/limits.ts'
-import { printList, type Shape } from '../output/print.ts'
+import { printList, writeJson, type Shape } from '../output/print.ts'
 import { plain, timeText } from '../output/words.ts'
 import { wholeNumber } from '../read-options.ts'
 import type { AddCommands } from '../session.ts'
@@ -37,7 +37,7 @@ export const addEventsCommand: AddCommands = (program, act) => {
         const page = await api.call(operationContracts.listEvents, { query: { ...filter, after: last, limit: Math.min(limits.pageSizeMax, (limit ?? Number.POSITIVE_INFINITY) - items.length) } })
         last = page.last ?? last
         items.push(...page.items)
-        if (follow === true) io.out(items.splice(0).map((event) => (format === 'json' ? `${JSON.stringify(event)}\n` : `${eventLine(event)}\n`)).join(''))
+        if (follow === true) io.out(items.splice(0).map((event) => (format === 'json' ? writeJson(event, 0) : `${eventLine(event)}\n`)).join(''))
         else if (page.items.length === 0 || items.length === limit) break
         if (follow === true && page.items.length === 0) await io.sleep(followMs)
       }

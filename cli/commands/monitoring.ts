@@ -6,7 +6,6 @@ import { listAll, type Client } from '../client.ts'
 import { parseYaml, readText } from '../files/read-yaml.ts'
 import { factsText } from '../output/facts.ts'
 import { printList, printOne, printText, writeYaml, type Shape } from '../output/print.ts'
-import { plain } from '../output/words.ts'
 import { integer } from '../read-options.ts'
 import { checkSelector } from '../select-sites.ts'
 import { confirm, type Act, type AddCommands, type Session } from '../session.ts'
@@ -26,7 +25,7 @@ const ruleShape: Shape<MonitoringRule> = {
   text: (rule) => `${factsText([['rule', rule.name], ['sites', rule.labelSelector], ['priority', String(rule.priority)]])}${indented('settings', rule.settings)}`,
 }
 
-const indented = (title: string, settings: MonitoringSettings): string => `${title}:\n${plain(writeYaml(settings)).replaceAll(/^(?=.)/gm, '  ')}`
+const indented = (title: string, settings: MonitoringSettings): string => `${title}:\n${writeYaml(settings).replaceAll(/^(?=.)/gm, '  ')}`
 
 function siteText({ site, rules, own, effective, faults, held }: SiteMonitoring): string {
   const followed = effective === null ? 'no: rules and its own settings cannot be followed together, so it goes on as before' : held === null ? 'its agent cannot, or has not said so yet' : held ? 'yes' : 'not yet'

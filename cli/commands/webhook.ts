@@ -145,7 +145,10 @@ const showWebhook = ({ io, format }: Session, webhook: WebhookView): void => pri
 /** The secret goes alone to the output, for a file or a pipe; all else beside it. */
 function showSecret({ io, format }: Session, made: WithSecret): void {
   const { webhook, secret } = made
-  if (format === 'name') return io.out(`${webhook.id}\n`)
+  if (format === 'name') {
+    io.err(secret === null ? '' : 'its secret was not shown; `murmur webhook rotate` makes one that is\n')
+    return io.out(`${webhook.id}\n`)
+  }
   if (format !== 'json' && format !== 'yaml') {
     io.err(`${webhook.id} tells ${webhook.url}. ${secret === null ? 'Its messages are verified with this public key:' : 'Its secret is shown only now: give it to the receiver, keep it where secrets are kept, and make a new one with `murmur webhook rotate` if it is lost.'}\n`)
   }

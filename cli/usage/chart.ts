@@ -12,6 +12,17 @@ export function inkOf({ env }: Pick<Io, 'env'>, ascii: boolean | undefined): Ink
   return ascii === true || env['TERM'] === 'linux' || (locale !== undefined && !/utf-?8/i.test(locale)) ? 'ascii' : 'blocks'
 }
 
+/** What lines are drawn with, and how many cells each has. */
+export type Pen = { ink: Ink; width: number }
+const widthMax = 48
+/** Columns that a line's title and words take beside it. */
+const besideWidth = 62
+
+/** As wide as the terminal leaves room for, so that no line wraps on a usual one. */
+export function penOf(io: Pick<Io, 'env' | 'terminal'>, ascii: boolean | undefined): Pen {
+  return { ink: inkOf(io, ascii), width: Math.min(widthMax, Math.max(8, (io.terminal()?.columns ?? Number.POSITIVE_INFINITY) - besideWidth)) }
+}
+
 /** A series in `width` cells, from 0 at the bottom to `top`: each is the mean of what falls into it, a blank where nothing is known. Longer series are drawn together, shorter ones cell by cell. */
 export function sparkline(series: readonly (number | null)[], top: number, width: number, ink: Ink): string {
   const cells = Math.min(width, series.length)

@@ -3,6 +3,7 @@ import { limits } from '../../protocol/limits.ts'
 import type { LiveSample, NodeMetrics } from '../../protocol/metrics.ts'
 import type { Client } from '../client.ts'
 import type { Io } from '../io.ts'
+import { writeJson, type OutputFormat } from '../output/print.ts'
 import { bytesText, plain, timeText } from '../output/words.ts'
 import { createScreen } from '../watch/screen.ts'
 import { newest, percentText, shareBar, sparkline, type Ink } from './chart.ts'
@@ -12,9 +13,9 @@ const barWidth = 10
 /** Asked for again well before it ends, so that no sample is missed in between. */
 const renewMs = limits.liveForMs / 2
 
-/** Shows what a site does right now until `endMs`: drawn in place on a terminal, a line for each node and sample elsewhere. The site sends faster samples while somebody looks, and stops by itself. */
-export async function watchSite(client: Client, io: Pick<Io, 'out' | 'terminal' | 'nowMs' | 'sleep'>, site: string, { ink, endMs }: { ink: Ink; endMs: number }): Promise<void> {
-  const screen = io.terminal() === null ? null : createScreen(io)
+/** Shows what a site does right now until `endMs`: drawn in place on a terminal, a line for each node and sample elsewhere, and one for each sample in JSON. The site sends faster samples while somebody looks, and stops by itself. */
+export async function watchSite(client: Client, io: Pick<Io, 'out' | 'terminal' | 'nowMs' | 'sleep'>, site: string, { format, ink, endMs }: { format: OutputFormat; ink: Ink; endMs: number }): Promise<void> {
+  const screen = io.terminal() === null || format === 'json' ? null : createScreen(io)
   let askedMs = Number.NEGATIVE_INFINITY
   let shownMs = 0
   while (io.nowMs() < endMs) {
@@ -24,7 +25,7 @@ export async function watchSite(client: Client, io: Pick<Io, 'out' | 'terminal' 
     }
     const { samples } = await client.call(usageContracts.getLive, { params: { site } })
     if (screen !== null) screen.draw(liveLines(site, samples, ink))
-    else for (const sample of samples.filter(({ atMs }) => atMs > shownMs)) for (const node of sample.nodes) io.out(`${plain(sampleLine(sample.atMs, node)).replaceAll('\n', ' ')}\n`)
+    else for (const sample of samples.filter(({ atMs }) => atMs > shownMs)) io.out(format === 'json' ? writeJson(sample, 0) : sample.nodes.map((node) => `${plain(sampleLine(sample.atMs, node)).replaceAll('\n', ' ')}\n`).join(''))
     shownMs = samples.at(-1)?.atMs ?? shownMs
     await io.sleep(Math.min(limits.liveEveryS * 1000, Math.max(0, endMs - io.nowMs())))
   }

@@ -14,6 +14,8 @@ ALTER TABLE alarm ADD COLUMN shelved_until_ms INTEGER;
 ALTER TABLE alarm ADD COLUMN shelved_by TEXT;
 ALTER TABLE alarm ADD COLUMN shelved_reason TEXT;
 ALTER TABLE alarm ADD COLUMN silenced INTEGER NOT NULL DEFAULT 0;
+-- Since when it gates, where that is later than it was raised.
+ALTER TABLE alarm ADD COLUMN gating_ms INTEGER NOT NULL DEFAULT 0;
 -- Times it was raised since `flaps_since_ms`.
 ALTER TABLE alarm ADD COLUMN flaps INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE alarm ADD COLUMN flaps_since_ms INTEGER NOT NULL DEFAULT 0;
@@ -51,7 +53,6 @@ CREATE TABLE alarm_event (
 ) STRICT;
 CREATE INDEX alarm_event_time ON alarm_event (at_ms);
 CREATE INDEX alarm_event_site ON alarm_event (site_id, at_ms);
-CREATE INDEX alarm_event_id ON alarm_event (alarm_id, at_ms);
 
 -- Numbers that would be costly to count: kind 'site' by presence (or state, where not enrolled), kind 'alarm' by severity/condition.
 CREATE TABLE tally (

@@ -31,6 +31,8 @@ export const alarm = sqliteTable(
     shelvedBy: text('shelved_by'),
     shelvedReason: text('shelved_reason'),
     silenced: integer({ mode: 'boolean' }).notNull().default(false),
+    /** Since when it gates, where that is later than it was raised. */
+    gatingMs: integer('gating_ms').notNull().default(0),
     /** Times it was raised since `flapsSinceMs`. */
     flaps: integer().notNull().default(0),
     flapsSinceMs: integer('flaps_since_ms').notNull().default(0),
@@ -74,7 +76,7 @@ export const alarmEvent = sqliteTable(
     actor: text().notNull(),
     note: text().notNull(),
   },
-  (t) => [index('alarm_event_time').on(t.atMs), index('alarm_event_site').on(t.siteId, t.atMs), index('alarm_event_id').on(t.alarmId, t.atMs)],
+  (t) => [index('alarm_event_time').on(t.atMs), index('alarm_event_site').on(t.siteId, t.atMs)],
 )
 export type AlarmEventRow = typeof alarmEvent.$inferSelect
 

@@ -13,6 +13,9 @@ import type { Controller } from './controller.ts'
 const renewAheadMs = 30 * 24 * 3_600_000
 /** A broker that is merely away refuses too, as far as one can tell: no new certificate is asked for more often than this. */
 const refusedMsMin = 3_600_000
+/** How often a connection that lasts looks whether its certificate is due, and how long a new one is left alone: a clock that is far ahead finds each of them due. */
+const lookMs = 3_600_000
+const restMs = 24 * 3_600_000
 
 /** The site's certificate for its broker, of one incarnation. Readable by its owner only. */
 const StoredCertificate = z.strictObject({ v: z.literal(1), incarnation: z.int(), clientId: z.string(), privateKey: z.string(), certificate: z.string(), authority: z.string().nullable(), renewAtMs: z.int() })
@@ -25,6 +28,8 @@ export interface Certificates {
   held(clientId: string): Promise<Pick<StoredCertificate, 'certificate' | 'authority' | 'renewAtMs'> | null>
   /** The broker did not let this site in several times: perhaps it no longer knows the certificate, so the next connection has another if one can be had. */
   refused(): void
+  /** Renews what is due although no connection asks for it, for as long as the agent lives. `tell`: there is another now. */
+  renewInTime(broker: () => Enrolment['broker'], tell: () => void): Promise<void>
 }
 
 /** How to get into the broker of an enrolment, with a certificate where it wants one. */
@@ -83,6 +88,11 @@ export function createCertificates(parts: { host: Host; controller: Pick<Control
     }
   }
 
+  async function renewDue({ authentication, clientId }: Enrolment['broker']): Promise<boolean> {
+    const held = authentication === 'certificate' ? await read(clientId).catch(() => null) : null
+    return held !== null && held.renewAtMs <= clock.nowMs() && (await renewed(held)) !== held
+  }
+
   return {
     async current(clientId) {
       const held = await read(clientId)
@@ -95,6 +105,15 @@ export function createCertificates(parts: { host: Host; controller: Pick<Control
       if (refusedAtMs !== null && nowMs - refusedAtMs < refusedMsMin) return
       refusedAtMs = nowMs
       replace = true
+    },
+    async renewInTime(broker, tell) {
+      for (let pauseMs = lookMs; ; ) {
+        await clock.sleep(pauseMs, life).catch(() => undefined)
+        if (life.aborted) return
+        const isRenewed = await renewDue(broker())
+        if (isRenewed) tell()
+        pauseMs = isRenewed ? restMs : lookMs
+      }
     },
   }
 }

@@ -41,6 +41,8 @@ export interface Connection {
   run(signal: AbortSignal): Promise<void>
   /** Something waits to be sent. */
   ring(): void
+  /** Ends this connection in good order, for another one by the access there is now. */
+  connectAnew(why: string): void
   readonly connectionId: ConnectionId | null
 }
 
@@ -48,6 +50,7 @@ export function createConnection(parts: ConnectionParts): Connection {
   const { host, log } = parts
   const wake = createWake()
   let connectionId: ConnectionId | null = null
+  let closed = new AbortController()
 
   async function sendAll(connection: MqttConnection, signal: AbortSignal): Promise<never> {
     for (;;) {
@@ -65,18 +68,20 @@ export function createConnection(parts: ConnectionParts): Connection {
   async function serve(signal: AbortSignal): Promise<never> {
     const id = toHex(host.random.bytes(16)) as ConnectionId
     const gone = await parts.goneFor(id)
-    const connection = await orAborted(host.network.mqtt({ ...(await parts.broker()), keepAliveS: parts.keepAliveS, will: { topic: parts.presenceTopic, payload: gone } }), signal)
-    const closed = new AbortController()
-    connection.onClose(() => closed.abort(new Error('the connection is gone')))
+    const over = new AbortController()
+    const either = AbortSignal.any([signal, over.signal])
+    closed = over
+    const connection = await orAborted(host.network.mqtt({ ...(await parts.broker()), keepAliveS: parts.keepAliveS, will: { topic: parts.presenceTopic, payload: gone } }), either)
+    connection.onClose(() => over.abort(new Error('the connection is gone')))
     try {
       connection.onMessage(parts.onMessage)
       await connection.subscribe(parts.subscriptions)
       connectionId = id
       await parts.onConnected(id)
-      return await sendAll(connection, AbortSignal.any([signal, closed.signal]))
+      return await sendAll(connection, either)
     } finally {
       connectionId = null
-      if (signal.aborted && !closed.signal.aborted) await Promise.race([connection.publish(parts.presenceTopic, gone).catch(() => undefined), host.clock.sleep(goodbyeMs)])
+      if (signal.aborted && !over.signal.aborted) await Promise.race([connection.publish(parts.presenceTopic, gone).catch(() => undefined), host.clock.sleep(goodbyeMs)])
       await connection.close().catch(() => undefined)
     }
   }
@@ -86,6 +91,7 @@ export function createConnection(parts: ConnectionParts): Connection {
       return connectionId
     },
     ring: wake.ring,
+    connectAnew: (why) => closed.abort(new Error(why)),
     async run(signal) {
       for (let failures = 0; ; ) {
         const startedMs = host.clock.monotonicMs()

@@ -6,8 +6,9 @@ import { SiteId } from '../../protocol/ids.ts'
 import { openTrust } from '../../protocol/trust.ts'
 import { agentVersion } from '../agent-version.ts'
 import { parseConfig, type AgentConfig } from '../config.ts'
-import type { Host } from '../host/host.ts'
+import type { Files, Host } from '../host/host.ts'
 import { readIdentity, readTrust, writeIdentity } from '../identity.ts'
+import { explain } from '../log.ts'
 import { statePaths } from '../state-paths.ts'
 import { createController } from './controller.ts'
 
@@ -39,7 +40,8 @@ const PendingKey = z.strictObject({ claimDigest: z.string(), publicKey: z.base64
 export async function enrol(host: Host, crypto: Crypto, request: EnrolRequest): Promise<AgentConfig> {
   const paths = statePaths(request.stateDirectory)
   const { controllerUrl, rootFingerprint, stateDirectory, nodes } = request
-  const draft = (fleet: string): AgentConfig => parseConfig({ site: request.site, fleet, controllerUrl, rootFingerprint, stateDirectory, nodes })
+  const kept = await keptConfig(host.files, paths.config)
+  const draft = (fleet: string): AgentConfig => parseConfig({ ...kept, site: request.site, fleet, controllerUrl, rootFingerprint, stateDirectory, nodes })
   draft('unknown-yet')
   await host.files.makeDirectory(paths.root)
   if (!request.replace && (await readIdentity(host.files, paths)) !== null) throw new EnrolError(`${paths.root} belongs to an enrolled site; use --replace to give that up`)
@@ -60,6 +62,16 @@ export async function enrol(host: Host, crypto: Crypto, request: EnrolRequest): 
   await writeIdentity(host.files, paths, { v: 1, privateKey: key.privateKey, enrolment })
   await host.files.remove(paths.pendingKey)
   return config
+}
+
+/** What an `agent.json` that is there already says beyond what enrolment does: whoever looks after the site wrote it, and nobody else knows it. */
+async function keptConfig(files: Files, path: string): Promise<Partial<AgentConfig>> {
+  if ((await files.facts(path)) === null) return {}
+  try {
+    return parseConfig(JSON.parse(fromUtf8(await files.read(path))))
+  } catch (error) {
+    throw new EnrolError(`${path} is there and cannot be kept: mend it, or remove it. ${explain(error)}`)
+  }
 }
 
 async function pendingKey(host: Host, crypto: Crypto, path: string, claim: string): Promise<z.infer<typeof PendingKey>> {

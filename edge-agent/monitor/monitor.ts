@@ -125,7 +125,9 @@ export function createMonitor(parts: MonitorParts): Monitor {
     },
     async standing() {
       const { settings } = current()
-      return { alarms: standing(), monitoring: settings === null ? null : (toHex(await crypto.sha256(utf8(monitoringText(settings)))) as Digest) }
+      const monitoring = settings === null ? null : (toHex(await crypto.sha256(utf8(monitoringText(settings)))) as Digest)
+      // after the wait: an alarm that was reported meanwhile, and is not among these, would be cleared
+      return { alarms: standing(), monitoring }
     },
   }
 }

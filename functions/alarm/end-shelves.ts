@@ -1,19 +1,25 @@
+import { sql } from 'drizzle-orm'
 import type { Ctx } from '../context.ts'
+import { heedAlarms } from './heed-alarms.ts'
 
 const perRunMax = 200
 
 /**
- * Takes alarms from the shelf whose time there is over: those that stand are announced again. Reads two rows and writes about six for each, at most 200 a run, and one
- * index entry when there is nothing to do. Harmless to repeat and to overlap.
+ * Takes alarms from the shelf whose time there is over: those that stand are announced again, and rollouts heed them. Reads three rows and writes about six for each, at most 200 a
+ * run, and the gating alarms of their sites; one index entry when there is nothing to do. Harmless to repeat and to overlap.
  */
 export async function endShelves(ctx: Ctx): Promise<{ taken: number }> {
+  const over = await ctx.db.orm.all<{ site_id: string; alarm_id: string; entity: string }>(
+    sql`SELECT site_id, alarm_id, entity FROM alarm INDEXED BY alarm_shelved WHERE shelved_until_ms <= ${ctx.nowMs} ORDER BY shelved_until_ms LIMIT ${perRunMax}`,
+  )
+  if (over.length === 0) return { taken: 0 }
   const [taken] = await ctx.db.write([
     {
-      sql: `UPDATE alarm SET shelved_until_ms = NULL, shelved_by = NULL, shelved_reason = NULL, changed_ms = ?, changed_by = ?, note = ''
-            FROM (SELECT site_id, alarm_id, entity FROM alarm INDEXED BY alarm_shelved WHERE shelved_until_ms <= ? ORDER BY shelved_until_ms LIMIT ${perRunMax}) AS over
-            WHERE alarm.site_id = over.site_id AND alarm.alarm_id = over.alarm_id AND alarm.entity = over.entity`,
-      args: [ctx.nowMs, ctx.actor.name, ctx.nowMs],
+      sql: `UPDATE alarm SET shelved_until_ms = NULL, shelved_by = NULL, shelved_reason = NULL, changed_ms = ?, changed_by = ?, note = '' FROM json_each(?) AS j
+            WHERE alarm.site_id = j.value->>0 AND alarm.alarm_id = j.value->>1 AND alarm.entity = j.value->>2 AND alarm.shelved_until_ms <= ?`,
+      args: [ctx.nowMs, ctx.actor.name, JSON.stringify(over.map(({ site_id, alarm_id, entity }) => [site_id, alarm_id, entity])), ctx.nowMs],
     },
+    heedAlarms(ctx, { sql: 'SELECT value FROM json_each(?)', args: [JSON.stringify([...new Set(over.map(({ site_id }) => site_id))])] }),
   ])
   return { taken: taken!.rowsAffected }
 }

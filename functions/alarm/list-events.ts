@@ -10,13 +10,13 @@ type Contract = typeof alarmContracts.listAlarmEvents
 type Query = QueryOf<Contract>
 
 const Cursor = z.tuple([z.number(), z.number()])
-/** Entries looked at for one page at most: twice as many as it takes, and all where an entity is sought. Each costs two rows read: of the index, and the entry. */
+/** Entries looked at for one page at most: twice as many as it takes, and all where an id or an entity is sought. Each costs two rows read: of the index, and the entry. */
 const scanMax = 400
 
-/** What happened to alarms, newest first. Walks the index of the site, else of the id, else of time, within the times asked for; the rest is asked of at most 400 entries, so that a page may be short. */
+/** What happened to alarms, newest first. Walks the index of the site, else of time, within the times asked for; the rest is asked of at most 400 entries, so that a page may be short. */
 export async function listAlarmEvents(ctx: Ctx, query: Query): Promise<ResponseOf<Contract>> {
   const { index, which } = indexFor(query)
-  const scan = query.entity === undefined ? Math.min(scanMax, Math.max(50, 2 * query.limit)) : scanMax
+  const scan = query.entity === undefined && query.alarmId === undefined ? Math.min(scanMax, Math.max(50, 2 * query.limit)) : scanMax
   const after = decodeCursor(Cursor, query.cursor)
   const from = query.from === undefined ? sql`` : sql` AND at_ms >= ${Date.parse(query.from)}`
   const walk = (when: SQL): SQL => sql`SELECT seq FROM (SELECT seq FROM alarm_event INDEXED BY ${sql.raw(index)} WHERE ${which}${from} AND ${when} ORDER BY at_ms DESC, seq DESC LIMIT ${scan})`
@@ -30,7 +30,6 @@ export async function listAlarmEvents(ctx: Ctx, query: Query): Promise<ResponseO
 
 function indexFor(query: Query): { index: string; which: SQL } {
   if (query.site !== undefined) return { index: 'alarm_event_site', which: sql`site_id = ${query.site}` }
-  if (query.alarmId !== undefined) return { index: 'alarm_event_id', which: sql`alarm_id = ${query.alarmId}` }
   return { index: 'alarm_event_time', which: sql`true` }
 }
 

@@ -21,8 +21,8 @@ export function raiseStatement({ nowMs: now }: Pick<Ctx, 'nowMs'>, rows: Stateme
   // a severity that goes up and down counts like an alarm that comes and goes
   const counted = `(${anew} OR alarm.severity <> excluded.severity)`
   return {
-    sql: `INSERT INTO alarm (site_id, alarm_id, entity, severity, text, gating, raised_ms, cleared_ms, seq, source, incarnation, changed_ms, changed_by, note, site_ms, silenced, flaps, flaps_since_ms)
-          SELECT r.site_id, r.alarm_id, r.entity, r.severity, r.text, coalesce(r.gating, ${gatingOf('r')}), ?, NULL, r.seq, r.source, r.incarnation, ?, r.changed_by, '', r.site_ms, ${silencedOf('r')}, 1, ?
+    sql: `INSERT INTO alarm (site_id, alarm_id, entity, severity, text, gating, raised_ms, cleared_ms, seq, source, incarnation, changed_ms, changed_by, note, site_ms, silenced, gating_ms, flaps, flaps_since_ms)
+          SELECT r.site_id, r.alarm_id, r.entity, r.severity, r.text, coalesce(r.gating, ${gatingOf('r')}), ?, NULL, r.seq, r.source, r.incarnation, ?, r.changed_by, '', r.site_ms, ${silencedOf('r')}, ?, 1, ?
           FROM (${rows.sql}) AS r LEFT JOIN alarm a ON a.site_id = r.site_id AND a.alarm_id = r.alarm_id AND a.entity = r.entity
           WHERE ${isNews('r', 'a')} OR (r.repeat = 1 AND NOT ${isFlapping('a')})
           ON CONFLICT (site_id, alarm_id, entity) DO UPDATE SET
@@ -32,11 +32,12 @@ export function raiseStatement({ nowMs: now }: Pick<Ctx, 'nowMs'>, rows: Stateme
             changed_ms = excluded.changed_ms, changed_by = excluded.changed_by, note = '',
             site_ms = CASE WHEN ${anew} THEN excluded.site_ms ELSE coalesce(alarm.site_ms, excluded.site_ms) END,
             silenced = CASE WHEN ${anew} THEN excluded.silenced ELSE min(alarm.silenced, excluded.silenced) END,
+            gating_ms = CASE WHEN ${anew} OR excluded.gating > alarm.gating THEN excluded.gating_ms ELSE alarm.gating_ms END,
             acknowledged_ms = CASE WHEN ${unseen} THEN NULL ELSE alarm.acknowledged_ms END,
             acknowledged_by = CASE WHEN ${unseen} THEN NULL ELSE alarm.acknowledged_by END,
             acknowledged_note = CASE WHEN ${unseen} THEN NULL ELSE alarm.acknowledged_note END,
             flaps = CASE WHEN NOT ${counted} THEN alarm.flaps WHEN ${inFlapWindow('alarm')} THEN alarm.flaps + 1 ELSE 1 END,
             flaps_since_ms = CASE WHEN NOT ${counted} OR ${inFlapWindow('alarm')} THEN alarm.flaps_since_ms ELSE excluded.flaps_since_ms END`,
-    args: [now, now, now, ...rows.args, now, now, now, now],
+    args: [now, now, now, now, ...rows.args, now, now, now, now],
   }
 }

@@ -50,15 +50,19 @@ export async function receiveReports(ctx: Ctx, messages: readonly IncomingMessag
   if (refused.length > 0) ctx.log.write('warn', 'ingest.refused', { count: refused.length, first: refused[0], requestId: ctx.requestId })
   if (reports.length + greetings.length > 0) {
     const folded = foldReports(reports, greetings)
-    const results = await ctx.db.write([...recordReports(ctx, folded), heedAlarms(ctx, { sql: 'SELECT value FROM json_each(?)', args: [JSON.stringify(alarmedIn(folded))] })])
-    await advanceTouched(ctx, folded, results.at(-1)!.rows.map(({ id }) => String(id)))
+    const results = await ctx.db.write([...recordReports(ctx, folded), anyWebhook, heedAlarms(ctx, { sql: 'SELECT value FROM json_each(?)', args: [JSON.stringify(alarmedIn(folded))] })])
+    const [subscribed, heeded] = results.slice(-2).map(({ rows }) => rows)
+    await advanceTouched(ctx, folded, heeded!.map(({ id }) => String(id)))
     // the reports are recorded: whatever keeps this from its end, the schedule goes on with it
     if (folded.hellos.length > 0) await tellMonitoring(ctx).catch((error: unknown) => ctx.log.write('warn', 'monitoring.tell-failed', { requestId: ctx.requestId, cause: describeError(error) }))
     if (endedIn(folded).length + folded.hellos.length + folded.resend.length + folded.positions.length > 0) await dispatchDirectives(ctx)
-    if (folded.alarms.length + folded.attempts.length + folded.hellos.length + folded.goodbyes.length > 0) wakeWebhooks(ctx)
+    if (subscribed!.length > 0 && folded.alarms.length + folded.attempts.length + folded.hellos.length + folded.goodbyes.length > 0) wakeWebhooks(ctx)
   }
   return { accepted: messages.length - refused.length, refused }
 }
+
+/** Rides along, so that reports cost no round trip more where nobody is to be told. */
+const anyWebhook = { sql: 'SELECT 1 FROM webhook LIMIT 1', args: [] }
 
 const keyCacheMax = 20_000
 const keys = new WeakMap<Uint8Array, Map<string, Uint8Array>>()

@@ -81,7 +81,8 @@ const said = (ctx: Ctx): string => `${speaking(ctx)}, said AS MATERIALIZED (
   FROM speaking p CROSS JOIN json_each(p.row->2) AS e WHERE e.value->>0 >= p.newest OR e.value->>1 IN (${onceIds}))`
 
 const joined = 'LEFT JOIN alarm a ON a.site_id = said.site_id AND a.alarm_id = said.alarm_id AND a.entity = said.entity'
-const isNewer = '(a.incarnation, a.seq) < (said.incarnation, said.seq)'
+/** What the controller itself found out and still stands (190.001) is not a site's to change, though it may raise the like of it. */
+const isNewer = "((a.incarnation, a.seq) < (said.incarnation, said.seq) AND NOT (a.source = 'controller' AND a.cleared_ms IS NULL))"
 
 /**
  * Alarms that a site says have ended. One that comes and goes too often stays; a site that sends snapshots settles it with one, for another its end is noted.
@@ -109,6 +110,9 @@ function clearStatements(ctx: Ctx, rows: string): Statement[] {
   ]
 }
 
+/** What functions from before there were sources took from a site has none, and the sequence of its report. */
+const saidBySite = "(alarm.source = 'site' OR (alarm.source = 'tool' AND alarm.incarnation = 0 AND alarm.seq > 0))"
+
 /** What a site raised before its snapshot and is not among what stands there. */
 function clearAbsentStatement(ctx: Ctx, standing: readonly { site: string; incarnation: number; seq: number; alarms: readonly Said[] }[]): Statement {
   const rows = JSON.stringify(standing.map(({ site, incarnation, seq, alarms }) => [site, incarnation, seq, alarms.map(({ alarmId, entity }) => `${alarmId}/${entity}`)]))
@@ -116,7 +120,7 @@ function clearAbsentStatement(ctx: Ctx, standing: readonly { site: string; incar
     sql: `WITH ${speaking(ctx)}, snapshot AS MATERIALIZED (SELECT p.site_id, p.incarnation, p.row->>2 AS seq, p.row->3 AS stands FROM speaking p WHERE p.row->>2 >= p.newest)
           UPDATE alarm INDEXED BY alarm_standing_site
           SET cleared_ms = ?, silenced = 0, withheld = 0, changed_ms = ?, changed_by = 'site:' || alarm.site_id, note = '', seq = snapshot.seq, incarnation = snapshot.incarnation FROM snapshot
-          WHERE alarm.site_id = snapshot.site_id AND alarm.cleared_ms IS NULL AND alarm.source = 'site' AND alarm.alarm_id NOT IN (${onceIds})
+          WHERE alarm.site_id = snapshot.site_id AND alarm.cleared_ms IS NULL AND ${saidBySite} AND alarm.alarm_id NOT IN (${onceIds})
             AND (alarm.incarnation, alarm.seq) < (snapshot.incarnation, snapshot.seq) AND NOT ${isFlapping('alarm')}
             AND alarm.site_id || '/' || alarm.alarm_id || '/' || alarm.entity NOT IN (SELECT each.site_id || '/' || e.value FROM snapshot AS each CROSS JOIN json_each(each.stands) AS e)`,
     args: [rows, ctx.nowMs, ctx.nowMs, ctx.nowMs],

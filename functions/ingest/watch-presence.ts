@@ -14,7 +14,9 @@ const walkEveryMs = 15 * 60_000
 /** Two periods without metrics, and what a block may take on its way: its site waits up to a minute with it. */
 const silentMsMax = 2 * limits.metricBlockMs + 3 * 60_000
 /** A controller that did not run for so long may have missed what was sent meanwhile: it blames no site before it has listened for as long as a site may be silent. */
-const gapMsMax = 15 * 60_000
+const gapMsMax = walkEveryMs + 5 * 60_000
+/** A site that was just enrolled has so long for its first hello. */
+const firstHelloMs = 5 * 60_000
 
 /** How far the walk has come: `after` is the last site looked at, null between two walks. */
 type Walk = { after: string | null; beganMs: number; lastMs: number; listeningSinceMs: number }
@@ -75,7 +77,7 @@ function conditionStatements(ctx: Ctx, page: Statement): Statement[] {
   return [
     ...raiseConditions(ctx, {
       sql: `${all}, a.value->>2 AS severity, a.value->>3 AS text FROM site, json_each(?) AS a WHERE ${page.sql} AND site.presence = a.value->>1 AND coalesce(site.last_seen_ms, site.created_ms) < ?`,
-      args: [rows, ...page.args, ctx.nowMs - walkEveryMs],
+      args: [rows, ...page.args, ctx.nowMs - firstHelloMs],
     }),
     ...clearConditions(ctx, { sql: `${all} FROM site, json_each(?) AS a WHERE ${page.sql} AND site.presence <> a.value->>1 AND ${settled}`, args: [rows, ...page.args] }),
   ]

@@ -61,8 +61,10 @@ export async function gatherRollout(ctx: Ctx, rolloutId: string, pass = 0): Prom
 }
 
 const touched = `${inTheWay('a')} AND d.site_id = a.site_id AND d.attempt > 0`
-/** Of alarm `a` and deployment `d`: the alarm stands in the way, and was raised at a site after it was granted. */
-export const gatingSince = `${touched} AND a.raised_ms >= d.granted_ms`
+/** When alarm `a` was raised as one that gates: what was there before as a lesser one has become worse then. */
+const gatingFromMs = 'max(a.raised_ms, a.gating_ms)'
+/** Of alarm `a` and deployment `d`: the alarm stands in the way, and has done so only since its site was granted. */
+export const gatingSince = `${touched} AND ${gatingFromMs} >= d.granted_ms`
 
 /** What stands in the way on the sites that a wave has touched: how many alarms, how many of them since the site was granted, and the first of those. */
 export type GatingAlarms = { rolloutId: string; wave: number; n: number; since: number; siteId: string; alarmId: string; entity: string; severity: Severity; text: string }
@@ -73,8 +75,8 @@ export type GatingAlarms = { rolloutId: string; wave: number; n: number; since: 
  */
 export const gatingAlarms = (ctx: Ctx, rolloutIds: readonly string[]) =>
   ctx.db.orm.all<GatingAlarms>(sql`
-    SELECT d.rollout_id AS rolloutId, d.wave, count(*) AS n, count(CASE WHEN a.raised_ms >= d.granted_ms THEN 1 END) AS since, a.site_id AS siteId, a.alarm_id AS alarmId, a.entity, a.severity, a.text,
-      min(CASE WHEN a.raised_ms >= d.granted_ms THEN a.raised_ms END) AS firstMs
+    SELECT d.rollout_id AS rolloutId, d.wave, count(*) AS n, count(CASE WHEN ${sql.raw(gatingFromMs)} >= d.granted_ms THEN 1 END) AS since, a.site_id AS siteId, a.alarm_id AS alarmId, a.entity, a.severity, a.text,
+      min(CASE WHEN ${sql.raw(gatingFromMs)} >= d.granted_ms THEN ${sql.raw(gatingFromMs)} END) AS firstMs
     FROM alarm a CROSS JOIN deployment d WHERE ${sql.raw(touched)} AND d.rollout_id IN ${[...rolloutIds]} GROUP BY d.rollout_id, d.wave`)
 
 type Draft = { -readonly [K in keyof RolloutSnapshot]: RolloutSnapshot[K] }

@@ -9,23 +9,28 @@ export type Next = { take: QueuedMessage[]; pacedUntilMs: number; waitMs: number
 export const failingRounds = 3
 /** Messages under way to one endpoint at the same time. */
 const inFlightMax = 5
+/** When nothing is due at an endpoint that fails, one message asks so long after it may be asked again: its next attempt can be hours away, and the endpoint back. */
+const probeMs = 10 * 60_000
 
 /**
  * Whose turn it is: `queue` has the oldest messages that wait, in their order. A message goes when it is due, nobody else has it, and no earlier one with an order key of
- * its own waits. The rate is an average: after a pause as many go at once as one second allows, or one.
+ * its own waits. The rate is an average: after a pause as many go at once as one second allows, or one. No more than `takeMax` are taken.
  */
-export function decideNext(queue: readonly QueuedMessage[], pace: Pace, nowMs: number): Next {
-  const ready: QueuedMessage[] = []
+export function decideNext(queue: readonly QueuedMessage[], pace: Pace, nowMs: number, takeMax = Number.POSITIVE_INFINITY): Next {
+  const fails = pace.failures >= failingRounds
+  const open: QueuedMessage[] = []
   const ahead = new Set<number>()
   for (const message of queue) {
     const free = !message.orderKeys.some((key) => ahead.has(key))
     for (const key of message.orderKeys) ahead.add(key)
-    if (free && message.dueMs <= nowMs && message.leasedUntilMs <= nowMs) ready.push(message)
+    if (free && message.leasedUntilMs <= nowMs) open.push(message)
   }
+  const due = open.filter(({ dueMs }) => dueMs <= nowMs)
+  const ready = due.length === 0 && fails && pace.holdUntilMs + probeMs <= nowMs ? open.sort((a, b) => a.dueMs - b.dueMs) : due
   const stepMs = 1000 / pace.perSecond
   const fromMs = Math.max(pace.pacedUntilMs, nowMs)
   const inFlight = queue.filter(({ leasedUntilMs }) => leasedUntilMs > nowMs).length
-  const room = pace.holdUntilMs > nowMs ? 0 : Math.min(ready.length, (pace.failures >= failingRounds ? 1 : inFlightMax) - inFlight)
+  const room = pace.holdUntilMs > nowMs ? 0 : Math.min(ready.length, (fails ? 1 : inFlightMax) - inFlight, takeMax)
   const allowed = Math.floor((nowMs + Math.max(1000, stepMs) - fromMs) / stepMs)
   const take = ready.slice(0, Math.max(0, Math.min(room, allowed)))
   return {

@@ -3,6 +3,7 @@ import { GuardLost } from '../../db/client.ts'
 import { delivery, webhook, type DeliveryRow, type WebhookRow } from '../../db/schema/webhook.ts'
 import { limits } from '../../protocol/limits.ts'
 import type { Ctx } from '../context.ts'
+import type { Allowance } from './allowance.ts'
 import { attemptDelivery } from './attempt.ts'
 import { decideNext, type Next, type QueuedMessage } from './decide-next.ts'
 import { recordResults, type Result } from './record-results.ts'
@@ -16,8 +17,8 @@ const queueRowsMax = 200
 /** Whoever claimed a message and has not said what came of it by then was killed: it is sent again, under the same id. */
 const leaseMs = limits.webhookTimeoutMs + 45_000
 
-/** What one invocation may still send, over all endpoints. */
-export type Allowance = { attempts: number }
+/** Requests to claim a round and to record it, and those of one attempt at most. */
+const [roundRequests, attemptRequests] = [2, 3]
 
 type Claimed = Pick<DeliveryRow, 'seq' | 'id' | 'events' | 'createdMs' | 'attempts' | 'log' | 'leasedUntilMs'>
 
@@ -27,22 +28,23 @@ type Claimed = Pick<DeliveryRow, 'seq' | 'id' | 'events' | 'createdMs' | 'attemp
  */
 export async function deliverMessages(ctx: Ctx, webhookId: string, allowance: Allowance): Promise<void> {
   const startedMs = ctx.clock.nowMs()
-  for (let round = 0; round < roundsMax && allowance.attempts > 0; round++) {
+  for (let round = 0; round < roundsMax && allowance.requests > roundRequests + attemptRequests; round++) {
     const now = { ...ctx, nowMs: ctx.clock.nowMs() }
     const leftMs = startedMs + runMsMax - now.nowMs
     if (leftMs < runMsMax - beginMsMax) return
+    allowance.requests--
     const found = await readQueue(now, webhookId)
     if (found === null) return
-    const next = decideNext(found.queue, found.row, now.nowMs)
+    const next = decideNext(found.queue, found.row, now.nowMs, Math.floor((allowance.requests - roundRequests) / attemptRequests))
     if (next.take.length === 0) {
       if (next.waitMs === null || ctx.clock.pause === undefined || next.waitMs > beginMsMax) return
       await ctx.clock.pause(next.waitMs)
       continue
     }
+    allowance.requests -= roundRequests + next.take.length * attemptRequests
     const claimed = await claim(now, found.row, next)
     // somebody else was quicker, or the endpoint was changed: look again
     if (claimed === null) continue
-    allowance.attempts -= claimed.length
     if (!(await sendRound(now, found.row, claimed, Math.min(leftMs, limits.webhookTimeoutMs)))) return
   }
 }

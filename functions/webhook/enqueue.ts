@@ -4,6 +4,7 @@ import { delivery, type WebhookRow } from '../../db/schema/webhook.ts'
 import { eventPrefix, type FleetEvent } from '../../protocol/events.ts'
 import type { Ctx } from '../context.ts'
 import { describeError } from '../http/describe-error.ts'
+import type { Allowance } from './allowance.ts'
 import { coalesce, singlesMax, type OpenMessage, type Queue } from './coalesce.ts'
 import { fits } from './fits.ts'
 import { endpointEntity, gatherEvents, type Cursors } from './gather-events.ts'
@@ -16,9 +17,10 @@ import { groupsOf } from './render.ts'
  * silent is told to nobody, and nobody is told that he himself cannot be reached. Messages and cursors are one batch, guarded by the cursors: of two runs at once one does
  * nothing (F48). Writes a row for each message, and one for each endpoint. What goes wrong for one endpoint is logged and left to a later run.
  */
-export async function enqueueEvents(ctx: Ctx, endpoints: readonly Endpoint[]): Promise<void> {
+export async function enqueueEvents(ctx: Ctx, endpoints: readonly Endpoint[], allowance: Allowance): Promise<void> {
   const groups = Map.groupBy(endpoints, ({ row }) => `${row.alarmSeq}/${row.auditSeq}`)
   for (const group of groups.values()) {
+    allowance.requests -= 1 + 2 * group.length
     const { candidates, until } = await gatherEvents(ctx, group[0]!.row)
     await Promise.all(group.map(async ({ row }) => {
       const wanted = candidates.filter(({ about }) => about !== endpointEntity(row.id)).filter(fits(row.filter)).map(({ event }) => event)

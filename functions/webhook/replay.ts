@@ -14,9 +14,12 @@ type Contract = typeof webhookContracts.replayDeliveries
 type Range = Extract<BodyOf<Contract>, { from: string }>
 type Original = { id: string; createdMs: number }
 
+/** More than one run makes of what is new in the logs: what was made in one moment. */
+const momentMax = 20_000
+
 /**
- * Sends messages once more: the same events under new message ids, behind whatever waits. One, or those that were made in a time range, at most `webhookReplayMax` a request,
- * oldest first. Of the undelivered, those are left out that were replayed already and wait or arrived. Throws `not-found`, and `conflict` for an endpoint that is disabled and for a
+ * Sends messages once more: the same events under new message ids, behind whatever waits. One, or those that were made in a time range, at most `webhookReplayMax` a request
+ * (more only where more were made in one moment), oldest first. Of the undelivered, those are left out that were replayed already and wait or arrived. Throws `not-found`, and `conflict` for an endpoint that is disabled and for a
  * message that still waits.
  */
 export async function replayDeliveries(ctx: Ctx, webhookId: string, input: BodyOf<Contract>): Promise<ResponseOf<Contract>> {
@@ -37,14 +40,16 @@ async function findOne(ctx: Ctx, webhookId: string, id: string): Promise<{ origi
 async function findRange(ctx: Ctx, webhookId: string, range: Range): Promise<{ originals: Original[]; nextMs: number | null }> {
   const taken = sql`EXISTS (SELECT 1 FROM delivery r WHERE r.replay_of = delivery.id AND r.state IN ('waiting', 'delivered'))`
   const which = range.which === 'all' ? ne(delivery.state, 'waiting') : and(inArray(delivery.state, ['dead', 'dropped']), sql`NOT ${taken}`)
-  const rows = await ctx.db.orm
+  const made = (from: number, before: number, max: number) => ctx.db.orm
     .select({ id: delivery.id, createdMs: delivery.createdMs }).from(delivery)
-    .where(and(eq(delivery.webhookId, webhookId), gte(delivery.createdMs, Date.parse(range.from)), lt(delivery.createdMs, Date.parse(range.to)), isNull(delivery.replayOf), which))
-    .orderBy(delivery.createdMs, delivery.seq).limit(limits.webhookReplayMax + 1)
+    .where(and(eq(delivery.webhookId, webhookId), gte(delivery.createdMs, from), lt(delivery.createdMs, before), isNull(delivery.replayOf), which))
+    .orderBy(delivery.createdMs, delivery.seq).limit(max)
+  const rows = await made(Date.parse(range.from), Date.parse(range.to), limits.webhookReplayMax + 1)
   if (rows.length <= limits.webhookReplayMax) return { originals: rows, nextMs: null }
   // those of one moment stay together, so that the next request begins where this one ends
-  const nextMs = rows.at(-1)!.createdMs
-  return { originals: rows.filter(({ createdMs }) => createdMs < nextMs), nextMs }
+  const [firstMs, lastMs] = [rows[0]!.createdMs, rows.at(-1)!.createdMs]
+  if (firstMs < lastMs) return { originals: rows.filter(({ createdMs }) => createdMs < lastMs), nextMs: lastMs }
+  return { originals: await made(firstMs, firstMs + 1, momentMax), nextMs: firstMs + 1 }
 }
 
 async function copy(ctx: Ctx, row: WebhookRow, originals: readonly Original[], what: string): Promise<void> {

@@ -1,5 +1,6 @@
 import type { Ctx } from '../context.ts'
 import { describeError } from '../http/describe-error.ts'
+import type { Allowance } from './allowance.ts'
 import { deliverMessages } from './deliver.ts'
 import { enqueueEvents } from './enqueue.ts'
 import { readEndpoints, type Endpoint } from './read-endpoints.ts'
@@ -8,8 +9,8 @@ import { watchEndpoints } from './watch-endpoints.ts'
 
 /** Steps through the logs in one run: 10,000 entries. */
 const stepsMax = 20
-/** Workers count the requests of an invocation, and one attempt is up to three: what is over is left to the next run. */
-const attemptsPerWorker = 40
+/** Workers count the requests of an invocation, and there is more in it than this: what is over is left to the next run. Making messages keeps nobody from sending. */
+const requestsPerWorker = { enqueue: 200, deliver: 300 }
 
 /**
  * Tells subscribers what happened: what is new in the logs becomes messages, and what is due is sent, to each endpoint by itself and in the background, so that
@@ -19,11 +20,12 @@ const attemptsPerWorker = 40
 export async function runWebhooks(ctx: Ctx): Promise<void> {
   await takeTurn(ctx, 'webhooks', async () => {
     const now = { ...ctx, nowMs: ctx.clock.nowMs() }
-    const endpoints = await enqueueAll(now)
+    const allowed = (requests: number): Allowance => ({ requests: ctx.config.host === 'worker' ? requests : Number.POSITIVE_INFINITY })
+    const endpoints = await enqueueAll(now, allowed(requestsPerWorker.enqueue))
     await watchEndpoints(now, endpoints)
-    // those that answer go first: on Workers only so many requests are under way at a time
-    const ready = endpoints.filter(({ row, waits }) => waits && row.state === 'enabled' && row.holdUntilMs <= now.nowMs).sort((a, b) => a.row.failures - b.row.failures)
-    const allowance = { attempts: ctx.config.host === 'worker' ? attemptsPerWorker : Number.POSITIVE_INFINITY }
+    // those that answer go first, and of them who has waited longest: on Workers not all of them may have their turn in one run
+    const ready = endpoints.filter(({ row, waits }) => waits && row.state === 'enabled' && row.holdUntilMs <= now.nowMs).sort((a, b) => a.row.failures - b.row.failures || a.row.pacedUntilMs - b.row.pacedUntilMs)
+    const allowance = allowed(requestsPerWorker.deliver)
     for (const { row } of ready) background(ctx, takeTurn(ctx, row.id, () => deliverMessages(ctx, row.id, allowance)))
   })
 }
@@ -36,10 +38,11 @@ const background = (ctx: Ctx, work: Promise<void>): void =>
 
 const isBehind = ({ row, ends }: Endpoint): boolean => row.state === 'enabled' && (row.alarmSeq < ends.alarmSeq || row.auditSeq < ends.auditSeq)
 
-async function enqueueAll(ctx: Ctx): Promise<Endpoint[]> {
+async function enqueueAll(ctx: Ctx, allowance: Allowance): Promise<Endpoint[]> {
   let endpoints = await readEndpoints(ctx)
-  for (let step = 0; step < stepsMax && endpoints.some(isBehind); step++) {
-    await enqueueEvents(ctx, endpoints.filter(isBehind))
+  for (let step = 0; step < stepsMax && allowance.requests > 0 && endpoints.some(isBehind); step++) {
+    await enqueueEvents(ctx, endpoints.filter(isBehind), allowance)
+    allowance.requests--
     endpoints = await readEndpoints(ctx)
   }
   return endpoints

@@ -26,7 +26,7 @@ export async function updateWebhook(ctx: Ctx, id: string, input: BodyOf<typeof w
   checkIfMatch(ifMatch, row.version)
   if (Object.keys(input).length === 1) return viewWebhook(ctx, row)
   const moved = state !== undefined && state !== row.state
-  const retargeted = url === undefined ? {} : await retarget(ctx, row, url)
+  const retargeted = url === undefined ? {} : { ...(await retarget(ctx, row, url)), holdUntilMs: 0 }
   // whatever went wrong before was with another state of things
   const restarted = moved ? { state, disabledReason: state === 'disabled' ? `by ${ctx.actor.name}` : null, failures: 0, failingSinceMs: null, givenUpMs: null, holdUntilMs: 0 } : {}
   const next = { ...plain, ...retargeted, ...restarted, version: row.version + 1 }
@@ -35,7 +35,9 @@ export async function updateWebhook(ctx: Ctx, id: string, input: BodyOf<typeof w
   await ctx.db.write([
     recordEvents(ctx, [{ action: 'webhook.update', entity: `webhook/${id}`, why: `changed ${Object.keys(said).join(', ')}`, detail: said }]),
     statement(ctx.db.orm.update(webhook).set({ ...next, ...cursors }).where(eq(webhook.id, id))),
-    ...(moved ? [...clearEndpoints(ctx, [id]), dueNow(ctx, id)] : []),
+    ...(moved ? clearEndpoints(ctx, [id]) : []),
+    // what waits because of what was need not any more
+    ...(moved || url !== undefined ? [dueNow(ctx, id)] : []),
   ], [webhookUnmoved(row)])
   return viewWebhook(ctx, { ...row, ...next })
 }

@@ -38,7 +38,7 @@ export function createView(io: Printer) {
     },
     webhook({ type, subject, data }: ReceivedWebhook): void {
       const [what, said] = typeof data['alarmId'] === 'string' ? [`${data['site'] ?? 'fleet'} ${data['alarmId']} ${data['name'] ?? ''}`, data['change'] === 'cleared' ? '' : `: ${String(data['text'])}`] : [subject, '']
-      line(`  webhook   ${plain(`${type.replace(/^murmuration\./, '')}  ${what}${said}`)}  (rightly signed)`)
+      line(`  webhook   ${plain(`${type.replace(/^murmuration\./, '')}  ${what}${said}`).replaceAll('\n', ' ')}  (rightly signed)`)
     },
     fault(): FaultTelling {
       return {

@@ -13,7 +13,7 @@ import { enrol } from '../../edge-agent/link/enrol.ts'
 import { ControllerError, type Controller } from '../../edge-agent/link/controller.ts'
 import { statePaths } from '../../edge-agent/state-paths.ts'
 import { fromUtf8, utf8 } from '../../protocol/bytes.ts'
-import { agentContracts } from '../../protocol/http/agent.ts'
+import { agentContracts, type Enrolment } from '../../protocol/http/agent.ts'
 import { FakeController, piecesOf, site } from '../support/fake-controller.ts'
 import { needs } from '../support/needs.ts'
 import { startOpenBroker } from '../support/open-broker.ts'
@@ -137,6 +137,33 @@ describeCertified('the certificate of a site', () => {
     expect(await certificates.current(clientId)).not.toEqual(second)
   })
 
+  test('is renewed in time although no connection asks for it, again where that failed, and not over and over by a clock that is far ahead', async () => {
+    days = 60
+    const certificates = live()
+    const first = await certificates.current(clientId)
+    const broker = (): Enrolment['broker'] => ({ url: 'mqtts://broker.example', clientId, username: '', password: '', authentication: 'certificate' })
+    let told = 0
+    void certificates.renewInTime(broker, () => (told += 1))
+    const pass = async (spanMs: number): Promise<void> => {
+      const endMs = clock.nowMs() + spanMs
+      void clock.sleep(spanMs)
+      await clock.until(() => clock.nowMs() >= endMs, 'the time has passed')
+    }
+    await pass(39 * dayMs)
+    expect([requests.length, told]).toEqual([1, 0])
+    reachable = false
+    await pass(2 * dayMs)
+    expect([requests.length > 2, told]).toEqual([true, 0])
+    reachable = true
+    await pass(dayMs / 12)
+    expect(told).toBe(1)
+    expect((await certificates.current(clientId)).certificate).not.toBe(first.certificate)
+    clock.pass(20_000 * dayMs)
+    const before = requests.length
+    await pass(5 * dayMs)
+    expect(requests.length - before).toBeLessThanOrEqual(6)
+  })
+
   test('of another incarnation, of another name or damaged is not used', async () => {
     const first = await live().current(clientId)
     expect(await live().current('flock:south')).not.toEqual(first)
@@ -246,6 +273,26 @@ describe('an agent whose broker knows sites by certificates', () => {
     refusing = false
     await clock.until(() => agent.status().connected, 'the agent is connected again')
     expect(given).toHaveLength(2)
+  })
+
+  test('renews the certificate of a connection that lasts, and connects with the new one without a word of being gone', async () => {
+    const config = await enrol(host, syncCrypto, {
+      controllerUrl: controller.url, site, claim: 'a-claim-of-at-least-twenty', rootFingerprint: controller.root.keyid, stateDirectory: '/state', replace: false,
+      nodes: [{ name: 'controller-0', root: '/', personality: 'controller', hasAgent: true }],
+    })
+    const agent = createAgent({ config, host, crypto: syncCrypto })
+    await agent.start()
+    onTestFinished(async () => {
+      const stopped = agent.stop()
+      await clock.until(() => !controller.connected, 'the agent has stopped')
+      await stopped
+    })
+    await clock.until(() => agent.status().connected, 'the agent is connected')
+    const stored = JSON.parse(fromUtf8(await host.files.read(paths.certificate))) as object
+    await host.files.write(paths.certificate, utf8(JSON.stringify({ ...stored, renewAtMs: clock.nowMs() + 3 * 3_600_000 })))
+    await clock.until(() => connections.length === 2 && agent.status().connected, 'the agent is connected anew')
+    expect(given).toHaveLength(2)
+    expect(connections[1]!.tls!.privateKey).not.toBe(connections[0]!.tls!.privateKey)
   })
 })
 

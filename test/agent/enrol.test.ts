@@ -69,6 +69,18 @@ describe('enrolment', () => {
     expect((await readIdentity(files, paths))!.enrolment.incarnation).toBe(2)
   })
 
+  test('keeps what whoever looks after the site wrote into agent.json, and says so where it cannot', async () => {
+    const config = await enrol(host, syncCrypto, request())
+    const own = { kubeconfig: '/etc/own.yaml', commands: { ups: { path: '/usr/local/bin/check-ups', args: ['--line', '1'] } }, keepAliveS: 20 }
+    await files.write(paths.config, new TextEncoder().encode(JSON.stringify({ ...config, ...own })))
+    const nodes = [{ name: 'front', root: '/', personality: 'controller', hasAgent: true }]
+    expect(await enrol(host, syncCrypto, request({ replace: true, claim: 'another-claim-of-twenty', nodes }))).toMatchObject({ ...own, nodes })
+    const damaged = new TextEncoder().encode('{"commands": {"ups"')
+    await files.write(paths.config, damaged)
+    await expect(enrol(host, syncCrypto, request({ replace: true, claim: 'a-third-claim-of-twenty' }))).rejects.toThrow(`${paths.config} is there and cannot be kept`)
+    expect(await files.read(paths.config)).toEqual(damaged)
+  })
+
   test('lists every fault of what it is told before it asks anybody', async () => {
     const wrong = request({ site: 'Not A Site', rootFingerprint: 'short', nodes: [] })
     await expect(enrol(host, syncCrypto, wrong)).rejects.toThrow(/site.*rootFingerprint.*nodes/s)

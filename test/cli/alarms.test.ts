@@ -27,7 +27,7 @@ describe('standing alarms', () => {
       'harbour  100.003  node=node-1.filesystem=/var  major     yes     acknowledged  30m  /var is 96 % full (level 95 %)',
     ])
     expect(err).toBe('3 alarms: 1 critical, 2 major\n')
-    expect(await run(['alarm', 'list'], listed())).toMatchObject({ out: '', err: 'no alarms\n', code: 0 })
+    expect(await run(['alarm', 'list'], listed())).toMatchObject({ out: '', err: 'no alarms that ask for attention; --all shows the others too\n', code: 0 })
   })
 
   test('whatever a site says in them, nothing that a terminal would obey gets there, one line each (F71)', async () => {
@@ -111,7 +111,7 @@ test('history is what happened, newest first, as far back as was asked', async (
 test('the summary says what there is, and of alarms only what stands', async () => {
   const nothing = { active: 0, acknowledged: 0, shelved: 0, silenced: 0 }
   const summary = { sites: { online: 97, offline: 2, unknown: 0, suspect: 1, claimed: 3 }, alarms: { critical: { ...nothing, active: 1, shelved: 2 }, major: nothing, minor: { ...nothing, active: 5 }, warning: nothing } }
-  expect((await run(['summary'], { 'GET /v1/summary': summary })).out).toBe('sites        100 (97 online, 2 offline, 1 suspect), and 3 not enrolled yet\ncritical     1, 2 shelved\nminor        5\n')
+  expect((await run(['summary'], { 'GET /v1/summary': summary })).out).toBe('sites        100 (97 online, 2 offline, 1 suspect), and 3 not enrolled yet\ncritical     1 active, 2 shelved\nminor        5 active\n')
   expect((await run(['summary'], { 'GET /v1/summary': { ...summary, alarms: { critical: nothing, major: nothing, minor: nothing, warning: nothing } } })).out).toMatch(/\nalarms +none\n$/)
   expect(JSON.parse((await run(['summary', '-o', 'json'], { 'GET /v1/summary': summary })).out)).toEqual(summary)
 })

@@ -31,6 +31,13 @@ describe('lists', () => {
     expect(parse(list('yaml').out)).toEqual(birds)
     expect(list('name').out).toBe('starling\nflock\n')
   })
+  test('show no byte that a terminal obeys and none that nobody sees, in any format, and programs read what it was (F71)', () => {
+    const hostile = [{ name: 'a\x1b[31m\nb\u202e', wings: 2, note: '\u009b2J\x07\u{e0041} \n\ttext' }]
+    for (const format of ['table', 'wide', 'json', 'yaml', 'name'] as const) expect(list(format, hostile).out).not.toMatch(/[^\P{C}\n\t]/u)
+    expect(JSON.parse(list('json', hostile).out)).toEqual(hostile)
+    expect(parse(list('yaml', hostile).out)).toEqual(hostile)
+    expect(list('name', hostile).out).toBe('a [31m b \n')
+  })
   test('say beside the output that there is nothing, so that a program reads an empty list', () => {
     expect(list('table', [])).toEqual({ out: '', err: 'no birds\n' })
     expect(list('json', []).out).toBe('[]\n')

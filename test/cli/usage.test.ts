@@ -26,6 +26,9 @@ const run = async (args: string[], routes: Record<string, unknown>, more: Parame
   return { ...ended, asked }
 }
 
+const many = series(...Array.from({ length: 100 }, () => 0.5))
+const long = { cpu: many, cpuMax: many, memory: many, receivedBytesPerS: many, sentBytesPerS: many, pods: many }
+
 describe('a line', () => {
   test('goes from the bottom to the top, with a blank where nothing is known', () => {
     expect(sparkline([0, 0.5, null, 0.99, 1, 7], 1, 10, 'blocks')).toBe('▁▅ ███')
@@ -65,8 +68,15 @@ node-1
   expect(plainly.replaceAll('\n', '')).toMatch(/^[\x20-\x7e]*$/)
 })
 
+test('on a narrow terminal lines are as long as there is room, so that none wraps', async () => {
+  const { out } = await run(['harbour'], { 'GET /v1/sites/harbour/usage': { ...siteUsage, ...long, nodes: [{ ...siteUsage.nodes[0]!, ...long }] } }, { terminal: () => ({ columns: 80, rows: 24 }) })
+  expect(Math.max(...out.split('\n').map((each) => each.length))).toBeLessThanOrEqual(80)
+  expect(out).toContain(`cpu          ${'▅'.repeat(18)}  now`)
+})
+
 test('a site that said nothing is said to have said nothing, and one that is not there is exit code 3', async () => {
   expect((await run(['harbour'], { 'GET /v1/sites/harbour/usage': { ...siteUsage, nodes: [], times: [] } })).out).toContain('it has said nothing in that time')
+  expect((await run(['harbour', '--node', 'nope'], { 'GET /v1/sites/harbour/usage': { ...siteUsage, nodes: [], times: [] } })).out).toContain('it has said nothing of a node nope in that time')
 })
 
 test('the fleet shows each group, and its fullest sites with how long they have', async () => {
@@ -107,6 +117,11 @@ describe('watching', () => {
     expect(lines).toHaveLength(11)
     expect(lines[1]).toBe('2026-06-01 12:00:05Z  node-1  cpu 10 %  memory 50 %  received 1.5 kB/s  sent -  /var 96 %')
     expect(new Set(lines).size).toBe(11)
+  })
+
+  test('writes each sample once as a line of JSON for a program, on a terminal too', async () => {
+    const { out } = await run(['harbour', '--watch', '--for', '20s', '-o', 'json'], live(), { terminal: () => ({ columns: 100, rows: 24 }) })
+    expect(out.trimEnd().split('\n').map((each) => JSON.parse(each) as LiveSample)).toEqual([sample(0, 0), sample(5, 100), sample(10, 200)])
   })
 
   test('draws a node in place on a terminal', async () => {

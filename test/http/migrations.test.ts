@@ -1,7 +1,7 @@
 import { sql } from 'drizzle-orm'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { openDatabase, type Database } from '../../db/client.ts'
-import { migrate, planMigrations, type Migration } from '../../db/migrate.ts'
+import { migrate, planMigrations, readMigrations, type Migration } from '../../db/migrate.ts'
 import { noteAtWork, versionsAtWork } from '../../db/versions-at-work.ts'
 import { createJobs } from '../../functions/jobs.ts'
 import { startController } from '../support/controller.ts'
@@ -96,4 +96,33 @@ test('a controller whose database is behind says so and is not ready; one whose 
   expect([status, body.reason]).toEqual([503, 'migrations-pending'])
   expect(body.detail).toMatch(/0001_.*murmur infra migrate --apply/)
   controller.close()
+})
+
+test('a fleet that functions of before alarms had a life have filled has its numbers, and its alarms go on with theirs (F57)', async () => {
+  const migrations = readMigrations()
+  await migrate(db, nowMs, migrations.filter(({ name }) => name < '0006'))
+  const rows = async (text: string) => (await db.write([{ sql: text, args: [] }]))[0]!.rows.map((row) => ({ ...row }))
+  const addSite = (id: string, state: string, presence: string) => db.write([{
+    sql: `INSERT INTO site (id, labels, time_zone, windows, freezes, state, version, created_ms, incarnation, presence, hello_seq, running_seq, nodes, inventory, inventory_seq, epoch, generation, desired_epoch, desired_generation)
+          VALUES (?, '{}', 'UTC', '[]', '[]', ?, 1, 0, 1, ?, 0, 0, '[]', '{}', 0, 1, 0, 0, 0)`,
+    args: [id, state, presence],
+  }])
+  const addAlarm = (site: string, entity: string, severity: string, clearedMs: number | null) => db.write([{
+    sql: `INSERT INTO alarm (site_id, alarm_id, entity, severity, text, gating, raised_ms, cleared_ms, seq) VALUES (?, '200.001', ?, ?, 'x', 0, 5, ?, 3)`, args: [site, entity, severity, clearedMs],
+  }])
+  for (const [id, state, presence] of [['a', 'enrolled', 'online'], ['b', 'enrolled', 'online'], ['c', 'enrolled', 'offline'], ['d', 'claimed', 'unknown'], ['e', 'removed', 'offline']] as const) await addSite(id, state, presence)
+  await addAlarm('a', 'x', 'major', null)
+  await addAlarm('a', 'y', 'critical', null)
+  await addAlarm('b', 'x', 'major', 7)
+  await migrate(db, nowMs, migrations)
+  // functions of before work on: they know none of the new columns
+  await addSite('f', 'claimed', 'unknown')
+  await addAlarm('c', 'x', 'major', null)
+  await db.write([
+    { sql: `UPDATE site SET presence = 'offline' WHERE id = 'a'`, args: [] }, { sql: `UPDATE alarm SET cleared_ms = 9 WHERE site_id = 'a' AND entity = 'y'`, args: [] },
+    { sql: `UPDATE alarm SET severity = 'critical' WHERE site_id = 'a' AND entity = 'x'`, args: [] },
+  ])
+  const at = await rows('SELECT kind, key, n FROM tally WHERE n <> 0 ORDER BY kind, key')
+  expect(at.map(({ kind, key, n }) => `${kind} ${key} ${n}`)).toEqual(['alarm critical/active 1', 'alarm major/active 1', 'site claimed 2', 'site offline 2', 'site online 1', 'site removed 1'])
+  expect((await rows('SELECT site_id, entity, change, severity FROM alarm_event ORDER BY seq')).map((row) => Object.values(row).join(' '))).toEqual(['c x raised major', 'a y cleared critical', 'a x changed critical'])
 })

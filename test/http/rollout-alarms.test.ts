@@ -1,5 +1,6 @@
 import { sql } from 'drizzle-orm'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { endShelves } from '../../functions/alarm/end-shelves.ts'
 import { abortRollout } from '../../functions/rollout/abort.ts'
 import { explainSite } from '../../functions/rollout/explain.ts'
 import { pauseRollout } from '../../functions/rollout/pause.ts'
@@ -124,6 +125,36 @@ describe('a gating alarm at a site that a rollout has changed', () => {
     controller.clock.advance(60 * minuteMs)
     await tick(controller)
     expect(await look(controller, id)).toMatchObject({ pauses: [], counts: { succeeded: 1, granted: 2 } })
+  })
+
+  test('that was lesser before the site was granted, and gates since, pauses the rollout too', async () => {
+    const fleet = await enrolSites(controller, ['s0', 's1', 's2'].map((id) => ({ id })))
+    for (const site of fleet.values()) await say(site, true, 'major')
+    controller.clock.advance(minuteMs)
+    const release = await addRelease(controller, '1.0.0')
+    const waves = [{ name: 'canary', size: 1, barrier: true, soak: '1h' }, { name: 'rest', size: 'rest' as const }]
+    const { id } = await startRollout(controller, { name: 'r', target: { release: release.id }, selector: everyone, policy: { waves, maxParallel: 10 } })
+    const [canary] = await runFleet(controller, fleet)
+    expect((await look(controller, id)).pauses).toEqual([])
+    controller.clock.advance(minuteMs)
+    await say(fleet.get(canary!)!, true, 'critical')
+    expect((await look(controller, id)).pauses).toEqual([{ reason: 'alarm', detail: `critical alarm 120.003 (node=a.component=app) at ${canary}: it does not answer` }])
+    await resumeRollout(operator(controller), id, { reason: 'seen', ifMatch: null })
+    expect(await look(controller, id)).toMatchObject({ pauses: [] })
+    expect((await controller.call('listAlarms', { query: { gating: 'true', all: 'true' } })).body.items).toMatchObject([{ site: canary, state: 'acknowledged' }])
+  })
+
+  test('that comes back from the shelf stops the rollout at once', async () => {
+    const { id, canary } = await canaryDone({ alarmGate: true })
+    await say(canary, true, 'minor')
+    await controller.call('shelveAlarm', { body: { site: canary.id, ...component, duration: '5m', reason: 'known' } })
+    await say(canary, true)
+    controller.clock.advance(5 * minuteMs)
+    const { version } = await look(controller, id)
+    await endShelves(controller.context())
+    expect((await look(controller, id)).version).toBeGreaterThan(version)
+    await tick(controller)
+    expect((await look(controller, id)).pauses.map(({ reason }) => reason)).toEqual(['alarm'])
   })
 
   test('that came while a decision was being made keeps its grants from being given (I18)', async () => {

@@ -132,7 +132,7 @@ describe('what stands at a site, said as a whole', () => {
   test('comes to the same in any order, in any parts and with repeats (F36, F49)', async () => {
     const severity = (chance: () => number): Severity => (chance() < 0.5 ? 'major' : 'minor')
     const chance = seededFractions(7)
-    for (let round = 0; round < 30; round++) {
+    for (let round = 0; round < 15; round++) {
       const site = `site-${round}`
       const said = Array.from({ length: 9 }, (_, i): Report => {
         const some = ['a', 'b', 'c'].filter(() => chance() < 0.5)
@@ -169,6 +169,22 @@ describe('too many', () => {
     expect(writes[0]!.n).toBeLessThan(300)
     await take(report(++seq, metrics([standing('e7', { severity: 'minor', text: 'e7 is full' })])))
     expect(await stands()).toEqual(['e7'])
+  })
+
+  test('is said by the controller of what it does not keep, and by a site of what it does not tell: neither ends the other', async () => {
+    const tooMany = { alarmId: alarmIds.tooMany, severity: 'major' as const, text: 'some are not told' }
+    const source = async () => (await rowsOf(`SELECT source FROM alarm WHERE alarm_id = '${alarmIds.tooMany}' AND cleared_ms IS NULL`)).map((row) => row.source)
+    const many = Array.from({ length: 300 }, (_, i) => `e${i}`)
+    await take(report(1, alarm('site', true, tooMany)))
+    expect(await source()).toEqual(['site'])
+    await take(...many.map((entity, i) => report(2 + i, alarm(entity))))
+    await take(report(400, alarm('site', false, tooMany)))
+    await take(report(401, metrics(many.slice(0, 256).map((entity) => standing(entity)))))
+    expect(await source()).toEqual(['controller'])
+    for (const seq of [402, 403]) await take(report(seq, metrics([standing('e0'), standing('site', tooMany)])))
+    expect(await source()).toEqual(['site'])
+    await take(report(404, metrics([])))
+    expect(await source()).toEqual([])
   })
 
   test('alarms that a site raises and clears by the thousand are written up to a limit, and again when it has calmed down', async () => {
@@ -389,6 +405,10 @@ test('functions of 0.1.0 and these work on the same rows: each raises and clears
   await take(report(4, alarm('/var')))
   await controller.db.write([old(0, 5)])
   expect([await stands(), await events()]).toEqual([[], ['raised /var', 'cleared /var', 'raised /var', 'cleared /var']])
+  // and a snapshot ends what they took from the site, but not what somebody raised by hand there
+  await controller.db.write([{ ...old(1, 6), sql: old(1, 6).sql.replace("'/var'", "'/opt'") }, { ...old(1, 0), sql: old(1, 0).sql.replace("'/var'", "'by hand'") }])
+  await take(report(7, hello(2, [])))
+  expect(await stands()).toEqual(['by hand'])
 })
 
 test('a message that says what cannot be is refused by itself, and says why; others of its batch are taken', async () => {

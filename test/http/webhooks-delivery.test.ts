@@ -69,6 +69,28 @@ describe('a message that is not taken', () => {
     expect([log[0]!.state, new Set(log.slice(1).map(({ state }) => state))]).toEqual(['dead', new Set(['delivered'])])
   }, 60_000)
 
+  test('of an endpoint that was away for a day, with nothing new to tell, goes out within minutes when it is back (F65)', async () => {
+    const id = await fleet.subscribe('pager')
+    fleet.answers(() => answerOf(503))
+    await fleet.raise()
+    await fleet.pass(dayMs, minuteMs)
+    const [message] = await fleet.log(id)
+    expect([message!.state, message!.attempts < 24 * 12]).toEqual(['waiting', true])
+    fleet.answers(() => answerOf(200))
+    await fleet.pass(13 * minuteMs, minuteMs)
+    expect((await fleet.log(id)).map(({ state }) => state)).toEqual(['delivered'])
+  }, 60_000)
+
+  test('to a URL that was wrong goes to the right one as soon as that is set', async () => {
+    const id = await fleet.subscribe('wrong')
+    fleet.answers((name) => answerOf(name === 'right' ? 204 : 404))
+    await fleet.raise()
+    await fleet.pass(30 * minuteMs, minuteMs)
+    await fleet.controller.call('updateWebhook', { params: { webhook: id }, body: { url: 'https://right.example.com/hook' } })
+    await fleet.settle()
+    expect([fleet.sent('right').length, (await fleet.log(id))[0]!.state]).toEqual([1, 'delivered'])
+  })
+
   test('for good, answered with 410, disables its endpoint and stays for whoever enables it again', async () => {
     const id = await fleet.subscribe('pager')
     fleet.answers(() => answerOf(410))

@@ -10,7 +10,8 @@ import { startSqld } from '../support/start-sqld.ts'
 import { startWorker, type WorkerOptions } from '../support/start-worker.ts'
 import { startWhole } from '../support/start-whole.ts'
 
-type RigOptions = Pick<WorkerOptions, 'entry' | 'heapMegabytesMax'>
+/** `more`: settings besides what each rig has. */
+type RigOptions = Pick<WorkerOptions, 'entry' | 'heapMegabytesMax'> & { more?: Record<string, string> }
 export type Rig = Awaited<ReturnType<typeof startRig>>
 
 /**
@@ -21,7 +22,7 @@ export async function startRig(options: RigOptions = {}) {
   return startWhole((undo) => startParts(undo, options))
 }
 
-async function startParts(undo: (() => Promise<unknown>)[], options: RigOptions) {
+async function startParts(undo: (() => Promise<unknown>)[], { more, ...options }: RigOptions) {
   const directory = await mkdtemp(join(tmpdir(), 'murmur-rig-'))
   undo.push(() => rm(directory, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 }))
   const broker = await startOpenBroker()
@@ -33,7 +34,7 @@ async function startParts(undo: (() => Promise<unknown>)[], options: RigOptions)
   await migrate(db)
   const proxy = await startDatabaseProxy(sqld.url)
   undo.push(proxy.close)
-  const settings = { MURMUR_BROKER_URL: broker.webSocketUrl, MURMUR_BROKER_SITES_URL: broker.tcpUrl, MURMUR_BROKER_USERNAME: 'controller', MURMUR_BROKER_PASSWORD: 'x' }
+  const settings = { MURMUR_BROKER_URL: broker.webSocketUrl, MURMUR_BROKER_SITES_URL: broker.tcpUrl, MURMUR_BROKER_USERNAME: 'controller', MURMUR_BROKER_PASSWORD: 'x', ...more }
   const worker = await startWorker({ directory, databaseUrl: proxy.url, settings, ...options })
   undo.push(() => worker.program.end())
   const { secret } = await worker.client.call(contracts.createToken, { body: { name: 'bridge', role: 'ingest' } })

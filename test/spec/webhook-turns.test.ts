@@ -33,6 +33,13 @@ describe('whose turn it is', () => {
     expect([taken([queued(1, [1])], { holdUntilMs: nowMs + 1 }), taken([queued(1, [1])], { holdUntilMs: nowMs })]).toEqual([[], [1]])
   })
 
+  test('of an endpoint that fails and has nothing due, the one that is due first asks now and then', () => {
+    const queue = [queued(1, [1], { dueMs: nowMs + 3 * 3_600_000 }), queued(2, [2], { dueMs: nowMs + 3_600_000 }), queued(3, [2], { dueMs: nowMs + 1 })]
+    const at = (failures: number, agoMs: number): number[] => taken(queue, { failures, holdUntilMs: nowMs - agoMs })
+    expect([at(3, 600_000), at(3, 599_999), at(2, 600_000)]).toEqual([[2], [], []])
+    expect(taken([...queue, queued(4, [4])], { failures: 3, holdUntilMs: nowMs - 600_000 })).toEqual([4])
+  })
+
   test.each([[0.1, 10_000], [2, 500], [3, 1000 / 3], [100, 10]])('at %d a second, on average one goes every %d ms, however often somebody looks', (perSecond, stepMs) => {
     const queue = Array.from({ length: 200 }, (_, i) => queued(i, [i]))
     let pacedUntilMs = 0

@@ -5,9 +5,7 @@ const fileLinesMax = 400
 const functionLinesMax = 70
 
 /** Functions that are longer, with why; each may only shrink. Take it out once it fits. */
-const longFunctions: Record<string, { lines: number; because: string }> = {
-  'edge-agent/agent.ts startLife': { lines: 71, because: 'the one place where the parts of an agent are wired together' },
-}
+const longFunctions: Record<string, { lines: number; because: string }> = {}
 
 /** Uses of `any`: the number may only fall. */
 const anyMax = 5
