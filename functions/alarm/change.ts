@@ -6,7 +6,7 @@ import type { AlarmView } from '../../protocol/http/alarms.ts'
 import { limits } from '../../protocol/limits.ts'
 import { recordEvents } from '../audit/record.ts'
 import type { Ctx } from '../context.ts'
-import { heedAlarms } from './heed-alarms.ts'
+import { heedAlarms, wakeHeld } from './heed-alarms.ts'
 import { alarmUnmoved, findAlarm, loadAlarm, type Identity } from './load.ts'
 import { viewAlarm } from './view.ts'
 
@@ -24,7 +24,8 @@ export async function changeAlarm(ctx: Ctx, identity: Identity, compute: (row: A
     if (change === null) return false
     const { statement: write, ...event } = change
     try {
-      await ctx.db.write([write, heedAlarms(ctx, { sql: 'SELECT ?', args: [identity.site] }), recordEvents(ctx, [{ ...event, entity: `alarm/${identity.alarmId}/${identity.entity}`, siteId: identity.site }])], [alarmUnmoved(identity, row)])
+      const heeding = [heedAlarms(ctx, { sql: 'SELECT ?', args: [identity.site] }), ...(row?.gating === true ? [wakeHeld(ctx, identity.site)] : [])]
+      await ctx.db.write([write, ...heeding, recordEvents(ctx, [{ ...event, entity: `alarm/${identity.alarmId}/${identity.entity}`, siteId: identity.site }])], [alarmUnmoved(identity, row)])
       return true
     } catch (error) {
       if (!(error instanceof GuardLost) || attempt >= limits.casAttemptsMax) throw error

@@ -5,7 +5,7 @@ import { heedAlarms } from './heed-alarms.ts'
 const perRunMax = 200
 
 /**
- * Takes alarms from the shelf whose time there is over: those that stand are announced again, and rollouts heed them. Reads three rows and writes about six for each, at most 200 a
+ * Takes alarms from the shelf whose time there is over: those that stand are announced again, and rollouts heed them. Reads about 15 rows and writes six for each, at most 200 a
  * run, and the gating alarms of their sites; one index entry when there is nothing to do. Harmless to repeat and to overlap.
  */
 export async function endShelves(ctx: Ctx): Promise<{ taken: number }> {

@@ -18,3 +18,9 @@ export const heedAlarms = (ctx: Pick<Ctx, 'nowMs'>, sites: Statement): Statement
         RETURNING id`,
   args: [ctx.nowMs, ...sites.args, ctx.nowMs],
 })
+
+/** Behind what a person does to a gating alarm: a wave that it keeps shut may open now. Reads the deployments of its site, and writes a row for each rollout that runs and has touched it. */
+export const wakeHeld = ({ nowMs }: Pick<Ctx, 'nowMs'>, siteId: string): Statement => ({
+  sql: `UPDATE rollout SET wake_ms = ? WHERE +state = 'running' AND coalesce(wake_ms, ?) >= ? AND id IN (SELECT d.rollout_id FROM deployment d WHERE d.site_id = ? AND d.attempt > 0)`,
+  args: [nowMs, nowMs, nowMs, siteId],
+})

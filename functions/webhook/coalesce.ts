@@ -10,7 +10,7 @@ export type Queue = { waiting: number; newest: OpenMessage | null; bySubject: Re
 export type Coalesced = { changed: OpenMessage[]; made: FleetEvent[][] }
 
 /** While no more than this many messages wait for an endpoint, each event is a message of its own. */
-export const singlesMax = 20
+export const singlesMax = 5
 /** What a body has around its events, and what it adds to each. */
 const wrappingBytes = 600
 const additionBytes = 64

@@ -42,7 +42,23 @@ as uncatalogued, and stops rollouts when it is critical. This page is made from 
 - One that is raised more than ${limits.alarmFlapsMax} times within ${limits.alarmFlapWindowMs / 60_000} minutes is **flapping**: it stands on, and only that it gets worse is written, until it has had that long to calm down.
 - At most ${limits.alarmsPerSiteMax} alarms stand at a site, the worst first, and what a site raises after ${limits.alarmChangesPerSiteMax} changes within ${limits.alarmFlapWindowMs / 60_000} minutes is only counted. That there is more is an alarm itself (190.001).
 
-Texts and entities come from sites and tools. The API gives them as they came; whatever prints them makes them inert.
+Texts and entities come from sites and tools. The API gives them as they came; whatever prints them makes them inert. (\`-o json\` shows what a terminal would obey as \`\\u001b\`: there an
+entity can be read exactly.)
+
+## Dealing with them
+
+\`\`\`sh
+murmur summary                                           # sites by presence, alarms by severity
+murmur alarm list --severity critical -l region=north    # --all: also what is acknowledged, shelved, silenced or suppressed
+murmur alarm show    harbour 100.003 node=node-1.filesystem=/var     # what it means, and what to do
+murmur alarm ack     harbour 100.003 node=node-1.filesystem=/var --note 'Jo is on it'
+murmur alarm shelve  harbour 110.001 node=node-1.interface=eth2 --for 7d --reason 'the new switch comes on Friday'
+murmur alarm history --site harbour --since 24h
+murmur site lock harbour node-1 --reason 'new disks'     # silence while somebody works there; site unlock ends it
+\`\`\`
+
+An alarm is shelved for a minute to ${limits.shelfLifeMs / 86_400_000} days. A person or another tool (\`POST /v1/alarms\`, role operator) raises one with \`murmur alarm raise SITE ID ENTITY TEXT\` and ends it with \`alarm clear\`; an id of your own
+is best from a group that is not on this page. [Webhooks](WEBHOOKS.md) tell other tools.
 
 ${Object.entries(groups).map(([group, title]) => `## ${title}\n\n${[...alarmCatalogue.values()].filter(({ id }) => id.startsWith(`${group}.`)).map(entryText).join('\n')}`).join('\n')}`
 

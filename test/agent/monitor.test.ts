@@ -1,9 +1,13 @@
 import { describe, expect, test } from 'vitest'
-import { FileError } from '../../edge-agent/host/host.ts'
+import { FileError, type Host } from '../../edge-agent/host/host.ts'
 import type { NodeSample, Sensors } from '../../edge-agent/host/sensors.ts'
+import type { Store } from '../../edge-agent/journal/store.ts'
+import { createMonitor } from '../../edge-agent/monitor/monitor.ts'
+import { emptyState, type MonitorState } from '../../edge-agent/monitor/state.ts'
 import { statePaths } from '../../edge-agent/state-paths.ts'
 import { alarmIds } from '../../protocol/alarms.ts'
 import { toHex, utf8 } from '../../protocol/bytes.ts'
+import type { Crypto } from '../../protocol/crypto.ts'
 import type { CommandBody } from '../../protocol/directives.ts'
 import type { CommandId, NodeName } from '../../protocol/ids.ts'
 import { limits } from '../../protocol/limits.ts'
@@ -14,6 +18,7 @@ import { twoNodes } from '../support/fake-controller.ts'
 import { quietSensors } from '../support/quiet-sensors.ts'
 import { syncCrypto } from '../support/sync-crypto.ts'
 import { deployment, stateDirectory, TestSite } from '../support/test-site.ts'
+import { VirtualClock } from '../support/virtual-clock.ts'
 
 const minuteMs = 60_000
 const quarterMs = limits.metricBlockMs
@@ -235,6 +240,21 @@ describe('settings from the centre', () => {
     sizeBytes = 1
     await site.clock.until(() => alarmsOf(site, alarmIds.directory).length === 2, 'it is free again')
   })
+})
+
+test('what a hello says stands is of the moment it is made, however long the digest of the settings takes', async () => {
+  let hashed = (): void => undefined
+  const slow: Crypto = { ...syncCrypto, sha256: (bytes) => new Promise((resolve) => (hashed = () => resolve(syncCrypto.sha256(bytes)))) }
+  const clock = new VirtualClock(0)
+  const monitor = createMonitor({
+    host: { clock, random: { fraction: () => 0 }, sensors: quietSensors } as unknown as Host, crypto: slow, log: () => undefined, nodes: [], state: { current: { ...emptyState, settings: {} } } as Store<MonitorState>,
+    report: async () => undefined, show: async () => undefined, certificates: async () => [], components: async () => [], check: async () => null, life: new AbortController().signal,
+  })
+  const said = monitor.standing()
+  const alarm = { alarmId: alarmIds.duplicateIdentity, entity: 'north', severity: 'critical' as const, text: 'twice' }
+  await monitor.raise(alarm)
+  hashed()
+  expect((await said).alarms).toMatchObject([alarm])
 })
 
 describe('the components that run', () => {

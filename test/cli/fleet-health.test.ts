@@ -34,7 +34,7 @@ test('an alarm of a site is seen, acknowledged, shelved, taken back and looked u
   expect((await done('alarm', 'list')).err).toBe('no alarms that ask for attention; --all shows the others too\n')
   expect((await done('alarm', 'list', '--all')).out).toContain('acknowledged')
   expect((await done('alarm', 'shelve', ...name, '--for', '4h', '--reason', 'a new disk comes')).out).toMatch(/shelved +until 2026-06-01 16:00:00Z by token:admin: a new disk comes\n/)
-  expect((await done('summary')).out).toBe('sites        1 (1 online)\ncritical     0, 1 shelved\n')
+  expect((await done('summary')).out).toBe('sites        1 (1 online)\ncritical     0 active, 1 shelved\n')
   await done('alarm', 'unshelve', ...name)
   expect((await done('alarm', 'history', '--site', 'harbour')).out.split('\n').slice(1, -1).map((line) => line.split(/ {2,}/)[1])).toEqual(['unshelved', 'shelved', 'acknowledged', 'raised'])
   await done('alarm', 'clear', ...name, '--reason', 'mended')

@@ -5,7 +5,7 @@ import type { Rig } from './rig.ts'
 /** What one invocation of the Worker, background work and all, asked of others: round trips to the database, connections to the broker, messages published. */
 export type Cost = { name: string; roundTrips: number; connections: number; published: number; cpuMs: number }
 
-const quietMs = 200
+const quietMs = 400
 /** What has not come to rest by then never will. */
 const restlessMsMax = 60_000
 const ticksPerSecond = 100

@@ -7,14 +7,15 @@ import type { AlarmFacts, Rows } from './rows.ts'
 /** In the way of rollouts (SPEC §4.2): by the catalogue, and not by what the database says of it. */
 const isInTheWay = (a: AlarmFacts): boolean => a.isStanding === 1 && a.isAcknowledged === 0 && a.isShelved === 0 && a.isSilenced === 0 && gates(a.alarmId, a.severity)
 
-/** Alarms over which a rollout has to stop: at sites that it touched, and raised since. */
-function stoppersOf(rows: Rows, rollout: string): AlarmFacts[] {
+/** Alarms that keep the next wave of a rollout shut: at sites that it touched. */
+export function holdersOf(rows: Rows, rollout: string): AlarmFacts[] {
   if (!rows.rollouts.get(rollout)!.policy.alarmGate) return []
-  return rows.alarms.filter((alarm) => {
-    const touched = rows.deployments.get(`${rollout}:${alarm.site}`)
-    return touched !== undefined && touched.attempt > 0 && touched.grantedMs !== null && alarm.raisedMs >= touched.grantedMs && isInTheWay(alarm)
-  })
+  return rows.alarms.filter((alarm) => (rows.deployments.get(`${rollout}:${alarm.site}`)?.attempt ?? 0) > 0 && isInTheWay(alarm))
 }
+
+/** Those over which it has to stop: raised since their site was granted. */
+const stoppersOf = (rows: Rows, rollout: string): AlarmFacts[] =>
+  holdersOf(rows, rollout).filter((alarm) => alarm.raisedMs >= (rows.deployments.get(`${rollout}:${alarm.site}`)!.grantedMs ?? Number.POSITIVE_INFINITY))
 
 const nameOf = ({ alarmId, entity, site }: Pick<AlarmFacts, 'alarmId' | 'entity' | 'site'>): string => `${alarmId} (${entity}) at ${site}`
 

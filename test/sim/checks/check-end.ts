@@ -1,5 +1,5 @@
 import type { SimFleet } from '../fleet.ts'
-import { checkStanding } from './check-alarms.ts'
+import { checkStanding, holdersOf } from './check-alarms.ts'
 import { statusOf, type Checkers } from './checkers.ts'
 import type { Finding } from './check-rows.ts'
 import type { DeploymentState, Outcome } from '../../../protocol/states.ts'
@@ -76,6 +76,9 @@ function checkEnds(rows: Rows): Finding[] {
     const waiting = [...rows.waves.values()].filter((wave) => wave.rollout === rollout.id && wave.state === 'waiting')
     const ended = rollout.state === 'completed' || rollout.state === 'aborted' || rollout.state === 'superseded'
     const byHands = [...rows.deployments.values()].some((d) => d.rollout === rollout.id && d.state === 'needs-hands')
+    // what an alarm keeps shut waits for a person
+    const isHeld = waiting.length > 0 && holdersOf(rows, rollout.id).length > 0
+    if (isHeld && !live.some((d) => waiting.every(({ ordinal }) => ordinal !== d.wave))) continue
     if (live.length > 0 || (!ended && !byHands)) {
       findings.push({ invariant: 'I16', evidence: `rollout ${rollout.id} is ${rollout.state}, not paused, and has not ended: ${live.map((d) => `${d.site} ${d.state} (attempt ${d.attempt})`).join(', ')}; ${waiting.length} waves wait` })
     }

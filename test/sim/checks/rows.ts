@@ -40,7 +40,7 @@ export async function readRows(db: Database, auditAfter: number): Promise<Rows> 
     'SELECT id, state, incarnation, presence, connection_id AS connection, hello_seq AS helloSeq, running_seq AS runningSeq, running, attempt FROM site',
     'SELECT rollout_id, wave, grp, state, n FROM counter',
     `SELECT seq, entity, site_id AS site, action FROM audit WHERE seq > ${auditAfter} ORDER BY seq`,
-    `SELECT site_id AS site, alarm_id AS alarmId, entity, severity, source, raised_ms AS raisedMs, cleared_ms IS NULL AS isStanding, acknowledged_ms IS NOT NULL AS isAcknowledged,
+    `SELECT site_id AS site, alarm_id AS alarmId, entity, severity, source, max(raised_ms, gating_ms) AS raisedMs, cleared_ms IS NULL AS isStanding, acknowledged_ms IS NOT NULL AS isAcknowledged,
       shelved_until_ms IS NOT NULL AS isShelved, silenced AS isSilenced FROM alarm`,
     'SELECT kind, key, n FROM tally WHERE n <> 0',
   ]
