@@ -130,7 +130,7 @@ export function openingHindrances(wave: WaveFacts, alarmGate: boolean, nowMs: nu
     const by = mayStillSucceed(wave) === 0 ? 'a person (murmur rollout approve)' : tally.parked > 0 ? 'its parked sites, or a person (murmur rollout approve)' : 'sites that succeed'
     found.push(hindrance('no-success', `no site of wave ${policy.name} has succeeded`, { by }))
   }
-  if (alarmGate && wave.gatingAlarms > 0) found.push(hindrance('alarm', `${wave.gatingAlarms} gating alarms stand on sites of wave ${policy.name}`, { by: 'the alarms, when they clear, or a person (murmur alarm ack)' }))
+  if (alarmGate && wave.gatingAlarms > 0) found.push(hindrance('alarm', `${wave.gatingAlarms === 1 ? 'a gating alarm stands' : `${wave.gatingAlarms} gating alarms stand`} on sites of wave ${policy.name}`, { by: 'the alarms, when they clear, or a person (murmur alarm ack)' }))
   if (!isBarrier(policy)) return found
   if (inFlight > 0) found.push(hindrance('in-flight', `${inFlight} of wave ${policy.name} have not ended`))
   if (wave.lastSuccessMs !== null && wave.lastSuccessMs + policy.soak > nowMs) found.push(hindrance('soak', `wave ${policy.name} soaks`, { untilMs: wave.lastSuccessMs + policy.soak }))

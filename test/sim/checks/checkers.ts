@@ -48,6 +48,8 @@ export class Checkers {
   private readonly trusts = new Map<string, { seq: number; version: number }>()
   private readonly hasCopy = new Set<string>()
   private readonly stands = new Map<string, { incarnation: number; seq: number; alarms: readonly StandingAlarm[] }>()
+  /** What sites said of single alarms, the newest of each. */
+  private readonly changes = new Map<string, Report & { body: { kind: 'alarm' } }>()
   /** Sites whose disk refused to reserve numbers (F23): a crash may then make them use some twice. */
   private readonly numbersInDoubt = new Set<string>()
 
@@ -130,6 +132,7 @@ export class Checkers {
     if (!this.hasCopy.has(site)) this.reports.set(key, report)
     if (body.kind === 'gone') this.gone.add(body.connectionId)
     if ((body.kind === 'metrics' || body.kind === 'hello') && body.alarms !== undefined) this.standsNow(report, body.alarms)
+    if (body.kind === 'alarm') this.changesNow({ ...report, body })
     // an end that nobody saw, because the power went right after it
     const own = this.fleet.sites.get(site)
     const attempt = body.kind === 'hello' || body.kind === 'progress' ? body.attempt : null
@@ -145,9 +148,19 @@ export class Checkers {
     if (known === undefined || known.incarnation < incarnation || (known.incarnation === incarnation && known.seq < seq)) this.stands.set(site, { incarnation, seq, alarms })
   }
 
-  /** What sites said last of all that stands there. */
+  private changesNow(report: Report & { body: { kind: 'alarm' } }): void {
+    const key = `${report.site} ${report.body.alarmId} ${report.body.entity}`
+    const known = this.changes.get(key)
+    if (known === undefined || known.incarnation < report.incarnation || (known.incarnation === report.incarnation && known.seq < report.seq)) this.changes.set(key, report)
+  }
+
+  /** What sites said last of all that stands there, with what they have said of single alarms since. */
   get told(): Map<string, readonly StandingAlarm[]> {
-    return new Map([...this.stands].map(([site, { alarms }]) => [site, alarms]))
+    return new Map([...this.stands].map(([site, { incarnation, seq, alarms }]) => {
+      const since = [...this.changes.values()].filter((change) => change.site === site && change.incarnation === incarnation && change.seq > seq)
+      const untouched = alarms.filter(({ alarmId, entity }) => !since.some(({ body }) => body.alarmId === alarmId && body.entity === entity))
+      return [site, [...untouched, ...since.flatMap(({ body }) => (body.raised ? [{ ...body, sinceMs: body.sinceMs ?? 0 }] : []))]]
+    }))
   }
 
   private published(directive: Directive): void {
