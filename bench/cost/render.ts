@@ -20,7 +20,7 @@ Made by \`npm run cost\` from \`bench/cost/counts.json\` (operations that were c
 was seen) and \`bench/cost/assumptions.json\`. Change one of them and run it again; \`npm run cost -- --count\` counts anew (it needs sqld).
 
 Assumed: ${assumed.reconnectsPerSiteMonth} reconnects and ${assumed.agentStartsPerSiteMonth} start of the agent per site and month, ${assumed.rolloutsPerMonth} rollouts a month of ${assumed.releaseGb} GB in ${assumed.releaseObjects} objects to every site, of which the sites have nothing yet;
-${assumed.releasesKept} releases kept; ${assumed.nodesPerSite} nodes a site, whose metrics come as one block each quarter of an hour. Alarms and webhooks are not in it: each alarm is one message and some ten rows, and a request for each endpoint that is told.
+${assumed.releasesKept} releases kept; ${assumed.nodesPerSite} nodes a site, whose metrics come as one block each quarter of an hour. Alarms and webhooks are not in it: an alarm that comes and goes is two messages and 17 rows written, and two requests to each endpoint that is told.
 
 ## Per site and month
 

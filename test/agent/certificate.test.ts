@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import type { Host, MqttOptions } from '../../edge-agent/host/host.ts'
 import { nodeMqtt } from '../../edge-agent/host/node-mqtt.ts'
-import { createAgent } from '../../edge-agent/agent.ts'
+import { createAgent, type Agent } from '../../edge-agent/agent.ts'
 import { certificateRequest, makeCertificateKey } from '../../edge-agent/link/certificate-request.ts'
 import { createCertificates, type Certificates } from '../../edge-agent/link/certify.ts'
 import { enrol } from '../../edge-agent/link/enrol.ts'
@@ -251,7 +251,8 @@ describe('an agent whose broker knows sites by certificates', () => {
     }
   })
 
-  test('enrols, brings its certificate to each connection, and another when it was refused several times', async () => {
+  /** An agent that has just enrolled and is connected; it is stopped with its test. */
+  async function connectedAgent(): Promise<Agent> {
     const config = await enrol(host, syncCrypto, {
       controllerUrl: controller.url, site, claim: 'a-claim-of-at-least-twenty', rootFingerprint: controller.root.keyid, stateDirectory: '/state', replace: false,
       nodes: [{ name: 'controller-0', root: '/', personality: 'controller', hasAgent: true }],
@@ -264,6 +265,11 @@ describe('an agent whose broker knows sites by certificates', () => {
       await stopped
     })
     await clock.until(() => agent.status().connected, 'the agent is connected')
+    return agent
+  }
+
+  test('enrols, brings its certificate to each connection, and another when it was refused several times', async () => {
+    const agent = await connectedAgent()
     expect(connections[0]).toMatchObject({ clientId: 'flock:north', tls: { certificate: untrustedCertificate, authority: 'an authority', privateKey: expect.stringContaining('PRIVATE KEY') as string } })
     expect(connections[0]).not.toHaveProperty('authentication')
     refusing = true
@@ -276,18 +282,7 @@ describe('an agent whose broker knows sites by certificates', () => {
   })
 
   test('renews the certificate of a connection that lasts, and connects with the new one without a word of being gone', async () => {
-    const config = await enrol(host, syncCrypto, {
-      controllerUrl: controller.url, site, claim: 'a-claim-of-at-least-twenty', rootFingerprint: controller.root.keyid, stateDirectory: '/state', replace: false,
-      nodes: [{ name: 'controller-0', root: '/', personality: 'controller', hasAgent: true }],
-    })
-    const agent = createAgent({ config, host, crypto: syncCrypto })
-    await agent.start()
-    onTestFinished(async () => {
-      const stopped = agent.stop()
-      await clock.until(() => !controller.connected, 'the agent has stopped')
-      await stopped
-    })
-    await clock.until(() => agent.status().connected, 'the agent is connected')
+    const agent = await connectedAgent()
     const stored = JSON.parse(fromUtf8(await host.files.read(paths.certificate))) as object
     await host.files.write(paths.certificate, utf8(JSON.stringify({ ...stored, renewAtMs: clock.nowMs() + 3 * 3_600_000 })))
     await clock.until(() => connections.length === 2 && agent.status().connected, 'the agent is connected anew')
