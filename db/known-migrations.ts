@@ -15,6 +15,7 @@ export const knownMigrations: readonly string[] = [
   '0007_webhooks.sql',
   '0008_metrics.sql',
   '0009_monitoring_settings.sql',
+  '0010_standing_reports.sql',
 ]
 
 /**

@@ -111,9 +111,9 @@ async function startLife({ config, host, crypto, drivers = allDrivers, log = sil
     const trusted = clockTrusted(await time.now())
     const watched = await monitor.standing()
     time.helloSaid()
-    // nothing is waited for from here on: what a hello says must be of the moment of its number
+    // nothing is waited for from here on: what these say must be of the moment of their numbers
     const view = { held: held.current!, journal: journal.current, nodes: worker.nodes, trustVersion: trust.current.version, clockTrusted: trusted, architecture: host.facts.architecture() }
-    await report(helloOf({ ...view, ...watched }, connectionId))
+    await Promise.all([report(helloOf(view, connectionId)), report({ kind: 'standing', ...watched })])
   }
   const sayHello = async (): Promise<void> => (connection.connectionId === null ? undefined : hello(connection.connectionId))
 

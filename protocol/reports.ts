@@ -54,8 +54,8 @@ export type AttemptReport = z.infer<typeof AttemptReport>
 /** One alarm that stands at a site. `sinceMs` is the site's own clock. */
 export const StandingAlarm = z.object({ alarmId: z.string().max(20), entity: z.string().max(limits.alarmEntityMax), severity: z.enum(severities), text: Reason, sinceMs: TimeMs })
 export type StandingAlarm = z.infer<typeof StandingAlarm>
-/** All that stand: what the site raised and is not among them has cleared (SPEC §9). Protocol 2. */
-const Standing = z.array(StandingAlarm).max(limits.alarmsPerSiteMax)
+/** All that stand: what the site raised and is not among them has cleared (SPEC §9). */
+const StandingAlarms = z.array(StandingAlarm).max(limits.alarmsPerSiteMax)
 
 /** The part of a hello that no version changes: an agent whose other words are not understood is still seen to be there, and what it speaks. */
 const greeting = {
@@ -66,8 +66,8 @@ const greeting = {
 }
 
 /**
- * A snapshot of all the controller needs to know, sent on every connect: whatever report was lost before it does not
- * matter any more (SPEC I9).
+ * A snapshot of all that rollouts need to know, sent on every connect: whatever report was lost before it does not
+ * matter any more (SPEC I9). It gets no new fields: controllers of protocol 1 would refuse it, and lose sight of the site.
  */
 const Hello = z.object({
   ...greeting,
@@ -83,9 +83,6 @@ const Hello = z.object({
   /** The attempt in the journal, ended or not; null when there never was one. */
   attempt: AttemptReport.nullable(),
   nodes: z.array(NodeReport).max(limits.nodesPerSiteMax),
-  alarms: Standing.optional(),
-  /** Digest of the monitoring settings it follows; null: the defaults. Protocol 2. */
-  monitoring: Digest.nullable().optional(),
 })
 
 const Progress = z.object({
@@ -132,8 +129,11 @@ const Alarm = z.object({
   sinceMs: TimeMs.optional(),
 })
 
+/** Behind each hello: all alarms that stand at the site, and the digest of the monitoring settings it follows (null: the defaults). Protocol 2. */
+const Standing = z.object({ kind: z.literal('standing'), alarms: StandingAlarms, monitoring: Digest.nullable() })
+
 /** A quarter of an hour of the site, and what stands at its end. Protocol 2. */
-const Metrics = z.object({ kind: z.literal('metrics'), block: MetricBlock, alarms: Standing })
+const Metrics = z.object({ kind: z.literal('metrics'), block: MetricBlock, alarms: StandingAlarms })
 
 /** For whoever looks right now; never kept on the way. Protocol 2. */
 const Live = z.object({ kind: z.literal('live'), sample: LiveSample })
@@ -141,7 +141,7 @@ const Live = z.object({ kind: z.literal('live'), sample: LiveSample })
 /** The last will, or a clean goodbye; ignored unless it is about the connection the controller knows (SPEC I10). */
 const Gone = z.object({ kind: z.literal('gone'), connectionId: ConnectionId })
 
-export const ReportBody = z.discriminatedUnion('kind', [Hello, Progress, Staged, Inventory, Rejected, Answer, Alarm, Metrics, Live, Gone])
+export const ReportBody = z.discriminatedUnion('kind', [Hello, Progress, Staged, Inventory, Rejected, Answer, Alarm, Standing, Metrics, Live, Gone])
 export type ReportBody = z.infer<typeof ReportBody>
 export type HelloReport = z.infer<typeof Hello>
 export type ProgressReport = z.infer<typeof Progress>

@@ -65,6 +65,9 @@ export const site = sqliteTable(
     monitoringDueMs: integer('monitoring_due_ms').notNull().default(0),
     monitoringTries: integer('monitoring_tries').notNull().default(0),
     locks: text({ mode: 'json' }).$type<NodeLockRow[]>().notNull().default([]),
+    // the report that last said by itself what stands there
+    standingIncarnation: integer('standing_incarnation').notNull().default(0),
+    standingSeq: integer('standing_seq').notNull().default(0),
   },
   (t) => [
     // the console's and the CLI's filter; most sites are online, so the others are found quickly

@@ -36,7 +36,7 @@ export interface Monitor {
   show(everyS: number, forS: number): void
   /** Raises an alarm that the agent itself found, for as long as it lives. */
   raise(alarm: Omit<StandingAlarm, 'sinceMs'>): Promise<void>
-  /** What a hello says of it. */
+  /** What is said of it behind each hello. */
   standing(): Promise<{ alarms: StandingAlarm[]; monitoring: Digest | null }>
 }
 

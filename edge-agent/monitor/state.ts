@@ -10,7 +10,7 @@ import { explain, type Log } from '../log.ts'
 
 /**
  * What monitoring keeps between two starts of the agent: it is written only when it changes. Settings that another version of the agent
- * took in and this one cannot read are as if they had not come: the hello says so, and they come again.
+ * took in and this one cannot read are as if they had not come: `standing` says so, and they come again.
  */
 const MonitorState = z.object({
   v: z.literal(1),

@@ -4,15 +4,12 @@ import type { ReportBody } from '../../protocol/reports.ts'
 export function forProtocol(body: ReportBody, version: number): ReportBody | null {
   if (version >= 2) return body
   switch (body.kind) {
+    case 'standing':
     case 'metrics':
     case 'live': return null
     case 'alarm': {
       const { sinceMs: _, ...alarm } = body
       return alarm
-    }
-    case 'hello': {
-      const { alarms: _, monitoring: __, ...hello } = body
-      return hello
     }
     default: return body
   }

@@ -4,16 +4,15 @@ import { agentVersion, protocolRange } from '../agent-version.ts'
 import { newestPosition, type HeldState } from '../held/state.ts'
 import { attemptReport, type JournalRecord } from '../journal/record.ts'
 
-export type SiteView = { held: HeldState; journal: JournalRecord | null; nodes: NodeReport[]; trustVersion: number; clockTrusted: boolean; architecture: string } & Required<Pick<HelloReport, 'alarms' | 'monitoring'>>
+export type SiteView = { held: HeldState; journal: JournalRecord | null; nodes: NodeReport[]; trustVersion: number; clockTrusted: boolean; architecture: string }
 
-/** Everything the controller's state about this site depends on (SPEC §3.2). */
+/** Everything the controller's state about what is to run at this site depends on (SPEC §3.2). */
 export const helloOf = (view: SiteView, connectionId: ConnectionId): HelloReport => ({
   kind: 'hello', connectionId, agentVersion, protocol: { ...protocolRange }, architecture: view.architecture.slice(0, 32),
   held: { desired: view.held.desired?.position ?? null, newest: newestPosition(view.held) },
   trustVersion: view.trustVersion, clockTrusted: view.clockTrusted,
   running: view.held.running, previous: view.held.previous, staged: view.held.staged,
   attempt: view.journal === null ? null : attemptReport(view.journal), nodes: view.nodes,
-  alarms: view.alarms, monitoring: view.monitoring,
 })
 
 /** How far an attempt is. */

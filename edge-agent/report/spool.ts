@@ -37,6 +37,7 @@ export type SpoolParts = {
 export function coalescingKey(body: ReportBody): string | null {
   switch (body.kind) {
     case 'hello':
+    case 'standing':
     case 'inventory': return body.kind
     case 'progress': return `progress ${body.attempt.deployment} ${body.attempt.attempt}`
     case 'staged': return `staged ${body.release.digest}`
@@ -57,6 +58,7 @@ function rankOf(body: ReportBody): number {
     case 'staged':
     case 'gone': return 2
     case 'hello':
+    case 'standing':
     case 'progress': return 3
     default: return 4
   }
@@ -67,8 +69,8 @@ const victimOf = (waiting: readonly SpooledReport[]): SpooledReport =>
   waiting.reduce((victim, report) => (rankOf(report.body) < rankOf(victim.body) ? report : victim))
 
 const nameOf = (seq: number): string => `${String(seq).padStart(16, '0')}.json`
-/** A hello is made anew at each connect, and nobody looks at an earlier life: what these say is of no use to the next. */
-const isLasting = (body: ReportBody): boolean => body.kind !== 'hello' && body.kind !== 'live'
+/** Hello and what stands are said anew at each connect, and nobody looks at an earlier life: what these say is of no use to the next. */
+const isLasting = ({ kind }: ReportBody): boolean => kind !== 'hello' && kind !== 'standing' && kind !== 'live'
 const isMetrics = ({ body }: SpooledReport): boolean => body.kind === 'metrics'
 const isFull = (error: unknown): boolean => error instanceof FileError && (error.code === 'ENOSPC' || error.code === 'EDQUOT')
 

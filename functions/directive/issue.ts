@@ -123,7 +123,8 @@ export function issueAborts(ctx: Ctx, aborts: readonly { siteId: string; deploym
   ]
 }
 
-const monitoringSlot = 'command/monitoring'
+/** Where the command to watch otherwise waits for its answer. */
+export const monitoringSlot = 'command/monitoring'
 
 /** A site at the generation it was read with, the digest of the settings it is to follow, and when it may be told again. */
 export type MonitoringOrder = { siteId: string; generation: number; digest: string; nextMs: number }

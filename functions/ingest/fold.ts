@@ -1,6 +1,6 @@
 import { alarmIds, saidOnceAlarms } from '../../protocol/alarms.ts'
 import { canonicalJson } from '../../protocol/bytes.ts'
-import { splitDeploymentId, type DeploymentId, type Position, type RolloutId } from '../../protocol/ids.ts'
+import { splitDeploymentId, type DeploymentId, type Digest, type Position, type RolloutId } from '../../protocol/ids.ts'
 import { limits } from '../../protocol/limits.ts'
 import type { LiveSample, MetricBlock } from '../../protocol/metrics.ts'
 import type { AttemptReport, Greeting, Report, ReportBody, StandingAlarm } from '../../protocol/reports.ts'
@@ -30,8 +30,10 @@ export type Folded = {
   resend: Stamp[]
   /** Of a site that also said what stands there, only those that it said later. */
   alarms: (Stamp & BodyOf<'alarm'>)[]
-  /** All alarms that stand at a site, from hello or metrics: what it raised before and is not among them has cleared. */
+  /** All alarms that stand at a site, said by itself or with metrics: what it raised before and is not among them has cleared. */
   standing: (Stamp & { alarms: readonly StandingAlarm[] })[]
+  /** Which settings a site says it watches by, with what stands there. */
+  follows: (Stamp & { monitoring: Digest | null })[]
   /** Each quarter of an hour by itself. */
   metrics: (Stamp & { sentAtMs: number; block: MetricBlock })[]
   lives: (Stamp & { sample: LiveSample })[]
@@ -51,7 +53,7 @@ const suspicious: ReadonlySet<string> = new Set(['bad-signature', 'malformed', '
 /** Folds reports in any order, with repeats, into the newest of each kind. Pure: the same reports give the same rows, however they arrive. */
 export function foldReports(reports: readonly Report[], greetings: readonly Greeting[] = []): Folded {
   const newest = new Map<string, unknown>()
-  const folded: Folded = { hellos: [], greetings: [], goodbyes: [], attempts: [], states: [], staged: [], inventories: [], positions: [], resend: [], alarms: [], standing: [], metrics: [], lives: [], answers: [] }
+  const folded: Folded = { hellos: [], greetings: [], goodbyes: [], attempts: [], states: [], staged: [], inventories: [], positions: [], resend: [], alarms: [], standing: [], follows: [], metrics: [], lives: [], answers: [] }
   const put = <T>(list: T[], kind: string, key: string, item: T) => {
     if (newest.has(`${kind}/${key}`)) return
     newest.set(`${kind}/${key}`, true)
@@ -68,7 +70,6 @@ export function foldReports(reports: readonly Report[], greetings: readonly Gree
         put(folded.hellos, 'hello', site, { ...stamp, sentAtMs: report.sentAtMs, body })
         put(folded.states, 'state', site, stateRow(stamp, body))
         if (body.attempt !== null && ownAttempt(site, body.attempt.deployment)) putAttempt(body.attempt)
-        if (body.alarms !== undefined) put(folded.standing, 'standing', site, { ...stamp, alarms: body.alarms })
         if (isLiftable(body.held.newest)) put(folded.positions, 'position', site, { ...stamp, held: body.held.newest })
         break
       case 'progress':
@@ -90,6 +91,10 @@ export function foldReports(reports: readonly Report[], greetings: readonly Gree
         break
       case 'alarm':
         put(folded.alarms, 'alarm', `${site}/${body.alarmId}/${body.entity}`, { ...stamp, ...body })
+        break
+      case 'standing':
+        put(folded.standing, 'standing', site, { ...stamp, alarms: body.alarms })
+        put(folded.follows, 'follows', site, { ...stamp, monitoring: body.monitoring })
         break
       case 'metrics':
         put(folded.metrics, 'metrics', `${site}/${body.block.startMs}`, { ...stamp, sentAtMs: report.sentAtMs, block: body.block })

@@ -54,8 +54,8 @@ export async function receiveReports(ctx: Ctx, messages: readonly IncomingMessag
     const [subscribed, heeded] = results.slice(-2).map(({ rows }) => rows)
     await advanceTouched(ctx, folded, heeded!.map(({ id }) => String(id)))
     // the reports are recorded: whatever keeps this from its end, the schedule goes on with it
-    if (folded.hellos.length > 0) await tellMonitoring(ctx).catch((error: unknown) => ctx.log.write('warn', 'monitoring.tell-failed', { requestId: ctx.requestId, cause: describeError(error) }))
-    if (endedIn(folded).length + folded.hellos.length + folded.resend.length + folded.positions.length > 0) await dispatchDirectives(ctx)
+    if (folded.follows.length > 0) await tellMonitoring(ctx).catch((error: unknown) => ctx.log.write('warn', 'monitoring.tell-failed', { requestId: ctx.requestId, cause: describeError(error) }))
+    if (endedIn(folded).length + folded.hellos.length + folded.follows.length + folded.resend.length + folded.positions.length > 0) await dispatchDirectives(ctx)
     if (subscribed!.length > 0 && folded.alarms.length + folded.attempts.length + folded.hellos.length + folded.goodbyes.length > 0) wakeWebhooks(ctx)
   }
   return { accepted: messages.length - refused.length, refused }

@@ -64,10 +64,10 @@ function sayRows({ nowMs }: Ctx, alarms: readonly (Said & { single: boolean })[]
   ]))
 }
 
-/** The sequence with which site `s` said last what stands there: in the hello of an agent that does so, or with one of its newest metrics. */
+/** The sequence with which site `s` said last what stands there: by itself, or with one of its newest metrics. */
 function newestSnapshot({ nowMs }: Ctx): string {
   const slots = [0, 1, 2].map((back) => slotOf(nowMs - back * limits.metricBlockMs))
-  return `max(iif(s.protocol_max >= 2, s.hello_seq, 0), coalesce((SELECT max(m.seq) FROM metric_block m WHERE m.site_id = s.id AND m.slot IN (${slots.join(', ')}) AND m.incarnation = s.incarnation), 0))`
+  return `max(iif(s.standing_incarnation = s.incarnation, s.standing_seq, 0), coalesce((SELECT max(m.seq) FROM metric_block m WHERE m.site_id = s.id AND m.slot IN (${slots.join(', ')}) AND m.incarnation = s.incarnation), 0))`
 }
 
 /** Sites of rows like [site, incarnation, more], as they are enrolled now. */

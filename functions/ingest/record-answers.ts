@@ -1,6 +1,6 @@
 import type { Statement } from '../../db/client.ts'
 import type { Ctx } from '../context.ts'
-import { monitoringHeldBy, reissue } from '../directive/issue.ts'
+import { monitoringHeldBy, monitoringSlot, reissue } from '../directive/issue.ts'
 import type { Folded } from './fold.ts'
 
 /** An answered command has done its work: its row goes, an abort counts as acknowledged, and a site follows the settings it was told to watch by. */
@@ -49,8 +49,8 @@ export function liftStatements(ctx: Ctx, positions: Folded['positions']): Statem
 
 /**
  * What a site should hold and does not goes out again: an older desired; a grant that its journal does not know, while it is
- * good; commands that were not answered. The same directives, at the same positions, so that saying it twice is harmless; only
- * a grant for an earlier boot is given anew.
+ * good; commands that were not answered, but for settings to watch by: what it follows is said behind its hello. The same
+ * directives, at the same positions, so that saying it twice is harmless; only a grant for an earlier boot is given anew.
  */
 export function resendStatements(ctx: Ctx, folded: Folded): Statement[] {
   const rows = JSON.stringify([
@@ -65,7 +65,7 @@ export function resendStatements(ctx: Ctx, folded: Folded): Statement[] {
   return [
     ...reissue(ctx, { sql: otherBoot, args: [rows, ctx.nowMs] }, 'site-then-directives'),
     { sql: `${again} AND slot IN ('desired', 'grant') AND site_id IN (${lacking})`, args: [ctx.nowMs, ctx.nowMs, rows] },
-    { sql: `${again} AND slot LIKE 'command/%' AND site_id IN (SELECT value->>0 FROM json_each(?) WHERE value->>1 IS NOT NULL)`, args: [ctx.nowMs, ctx.nowMs, rows] },
+    { sql: `${again} AND slot LIKE 'command/%' AND slot <> '${monitoringSlot}' AND site_id IN (SELECT value->>0 FROM json_each(?) WHERE value->>1 IS NOT NULL)`, args: [ctx.nowMs, ctx.nowMs, rows] },
     { sql: `UPDATE deployment SET not_before_ms = 0 WHERE state IN ('pending', 'parked') AND (why LIKE 'presence: %' OR why LIKE 'agent: %' OR why LIKE 'no-common-protocol: %') AND site_id IN (SELECT value->>0 FROM json_each(?))`, args: [rows] },
   ]
 }

@@ -1,6 +1,5 @@
 import type { Statement } from '../../db/client.ts'
 import { alarmIds } from '../../protocol/alarms.ts'
-import { defaultsDigest } from '../../protocol/monitoring.ts'
 import { clearConditions, raiseConditions } from '../alarm/record-conditions.ts'
 import type { Ctx } from '../context.ts'
 import { slotOf } from '../metric/ring.ts'
@@ -12,12 +11,13 @@ export function helloStatement(ctx: Ctx, hellos: Folded['hellos']): Statement {
   const rows = JSON.stringify(
     hellos.map(({ site, incarnation, seq, bootId, body }) => [
       site, incarnation, seq, bootId, body.connectionId, body.agentVersion, body.architecture, body.protocol.max, body.clockTrusted ? 1 : 0, body.staged,
-      body.held.newest === null ? null : JSON.stringify(body.held.newest), body.protocol.min, body.monitoring === null ? defaultsDigest : (body.monitoring ?? null),
+      body.held.newest === null ? null : JSON.stringify(body.held.newest), body.protocol.min,
     ]),
   )
   return {
     sql: `UPDATE site SET presence = 'online', hello_seq = j.value->>2, boot_id = j.value->>3, connection_id = j.value->>4, agent_version = j.value->>5, architecture = j.value->>6,
-            protocol_max = j.value->>7, clock_trusted = j.value->>8, staged = j.value->>9, held = j.value->>10, protocol_min = j.value->>11, monitoring_held = j.value->>12, monitoring_due_ms = 0, last_seen_ms = ?
+            protocol_max = j.value->>7, clock_trusted = j.value->>8, staged = j.value->>9, held = j.value->>10, protocol_min = j.value->>11,
+            monitoring_held = iif(j.value->>7 < 2, NULL, monitoring_held), last_seen_ms = ?
           FROM json_each(?) AS j WHERE site.id = j.value->>0 AND site.incarnation = j.value->>1 AND site.hello_seq < j.value->>2 AND site.state = 'enrolled'`,
     args: [ctx.nowMs, rows],
   }

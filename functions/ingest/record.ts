@@ -7,7 +7,7 @@ import { judgeSites } from './judge-site.ts'
 import { alarmStatements } from './record-alarms.ts'
 import { answerStatements, liftStatements, resendStatements } from './record-answers.ts'
 import { attemptStatements, closeStatements, contradictStatements } from './record-attempts.ts'
-import { inventoryStatement, stagedStatement, stateStatement } from './record-facts.ts'
+import { followsStatement, inventoryStatement, stagedStatement, stateStatement } from './record-facts.ts'
 import { metricStatements } from './record-metrics.ts'
 import { missingStatements } from './record-missing.ts'
 import { backOnlineStatements, goodbyeStatements, greetingStatement, helloStatement, unsuspectStatements, verdictStatements } from './record-presence.ts'
@@ -35,7 +35,8 @@ export function recordReports(ctx: Ctx, folded: Folded): Statement[] {
     ...(folded.inventories.length > 0 ? [inventoryStatement(folded.inventories)] : []),
     ...(folded.metrics.length > 0 ? unsuspectStatements(ctx, folded.metrics) : []),
     ...(folded.metrics.length + folded.lives.length > 0 ? metricStatements(ctx, folded) : []),
-    // behind hellos and metrics: what an alarm says is void when either is newer
+    ...(folded.follows.length > 0 ? [followsStatement(folded.follows)] : []),
+    // behind metrics and what stands: what an alarm says is void when either is newer
     ...alarmStatements(ctx, folded),
     ...(folded.answers.length > 0 ? answerStatements(ctx, folded.answers) : []),
     ...(folded.positions.length > 0 ? liftStatements(ctx, folded.positions) : []),

@@ -17,7 +17,7 @@ const unheard = {
   state: 'claimed', publicKey: null, presence: 'unknown', connectionId: null, bootId: null, helloSeq: 0, lastSeenMs: null,
   agentVersion: null, architecture: null, protocolMin: null, protocolMax: null, clockTrusted: null, running: null, previous: null, runningSeq: 0, staged: null, attempt: null,
   nodes: [], inventory: {}, inventorySeq: 0, held: null, desired: null, desiredDeployment: null,
-  monitoring: {}, monitoringChecked: 0, monitoringWanted: null, monitoringHeld: null, monitoringDueMs: 0, monitoringTries: 0, locks: [],
+  monitoring: {}, monitoringChecked: 0, monitoringWanted: null, monitoringHeld: null, monitoringDueMs: 0, monitoringTries: 0, standingIncarnation: 0, standingSeq: 0, locks: [],
 } satisfies Partial<SiteRow>
 
 /**

@@ -32,7 +32,7 @@ as uncatalogued, and stops rollouts when it is critical. This page is made from 
 
 ## The life of an alarm
 
-- **Raised** at once when its site says so, whatever comes late or twice: the site's enrolment and its sequence decide, not arrival. Every hello and every block of metrics also
+- **Raised** at once when its site says so, whatever comes late or twice: the site's enrolment and its sequence decide, not arrival. What follows every hello, and every block of metrics, also
   says all that stands, so that what was lost on the way is put right within a quarter of an hour.
 - **Changed** when its severity moves. **Acknowledged** when somebody says to have seen it: it stops no rollout any more, until it gets worse or comes anew.
 - **Shelved** for a while, with a reason: it is not listed, not announced and stops nothing. The shelf ends by itself, and what still stands is announced again.

@@ -100,7 +100,7 @@ describe('an agent that watches its nodes', () => {
     expect(alarms).toMatchObject([{ alarmId: alarmIds.unit, entity: `node=${node}.unit=nginx.service`, severity: 'major' }])
   })
 
-  test('neither clears nor repeats an alarm when it is started anew, and says in its hello what stands', async () => {
+  test('neither clears nor repeats an alarm when it is started anew, and says behind its hello what stands', async () => {
     const { site, machine } = await aSite()
     machine.failed = ['nginx.service']
     await site.clock.until(() => alarmsOf(site, alarmIds.unit).length === 1, 'it is raised')
@@ -108,7 +108,7 @@ describe('an agent that watches its nodes', () => {
     const [{ length }, { sampled }] = [bodies(site, 'hello'), machine]
     await site.start()
     await site.clock.until(() => bodies(site, 'hello').length > length && machine.sampled > sampled + 3, 'it has looked again')
-    expect(bodies(site, 'hello').at(-1)!.alarms).toMatchObject([{ alarmId: alarmIds.unit, severity: 'major' }])
+    expect(bodies(site, 'standing').at(-1)!.alarms).toMatchObject([{ alarmId: alarmIds.unit, severity: 'major' }])
     expect(alarmsOf(site, alarmIds.unit)).toHaveLength(1)
     machine.failed = []
     await site.clock.until(() => alarmsOf(site, alarmIds.unit).length === 2, 'it is cleared')
@@ -173,9 +173,9 @@ describe('an agent that watches its nodes', () => {
 })
 
 describe('settings from the centre', () => {
-  test('are in effect at once, without a restart, and the hello names them', async () => {
+  test('are in effect at once, without a restart, and what stands names them', async () => {
     const { site, machine } = await aSite()
-    expect(bodies(site, 'hello').at(-1)!.monitoring).toBeNull()
+    expect(bodies(site, 'standing').at(-1)!.monitoring).toBeNull()
     machine.fullness = 70
     await pass(site, 10 * minuteMs)
     expect(alarmsOf(site, alarmIds.filesystem)).toEqual([])
@@ -190,7 +190,7 @@ describe('settings from the centre', () => {
     await command(site, { type: 'hello' })
     const { length } = bodies(site, 'hello')
     await site.clock.until(() => bodies(site, 'hello').length > length, 'it says hello')
-    expect(bodies(site, 'hello').at(-1)!.monitoring).toBe(digestOf({ ...settings, filesystem: { ...settings.filesystem, major: 90 } }))
+    expect(bodies(site, 'standing').at(-1)!.monitoring).toBe(digestOf({ ...settings, filesystem: { ...settings.filesystem, major: 90 } }))
   })
 
   test('outlive a restart', async () => {
@@ -200,7 +200,7 @@ describe('settings from the centre', () => {
     const { length } = bodies(site, 'hello')
     await site.start()
     await site.clock.until(() => bodies(site, 'hello').length > length, 'it said hello')
-    expect(bodies(site, 'hello').at(-1)!.monitoring).toBe(digestOf({ everyS: 30 }))
+    expect(bodies(site, 'standing').at(-1)!.monitoring).toBe(digestOf({ everyS: 30 }))
   })
 
   test('that switch something off clear what it had raised', async () => {
@@ -292,30 +292,27 @@ describe('a controller that speaks protocol 1', () => {
     await pass(site, 2 * minuteMs)
     expect(alarmsOf(site, alarmIds.unit)).toHaveLength(1)
     expect(Object.keys(alarmsOf(site, alarmIds.unit)[0]!).sort()).toEqual(['alarmId', 'entity', 'kind', 'raised', 'severity', 'text'])
-    expect(bodies(site, 'hello').every((hello) => !('alarms' in hello) && !('monitoring' in hello))).toBe(true)
-    expect([...bodies(site, 'metrics'), ...bodies(site, 'live')]).toEqual([])
+    expect([...bodies(site, 'standing'), ...bodies(site, 'metrics'), ...bodies(site, 'live')]).toEqual([])
     expect(site.agent!.status().reportsWaiting).toBe(0)
   })
 
-  test('and is replaced by one of protocol 2 gets another hello, with all that stands, without being asked', async () => {
+  test('and is replaced by one of protocol 2 is told all that stands, without asking', async () => {
     const { site, machine } = await aSite(null)
     machine.failed = ['nginx.service']
     await site.clock.until(() => alarmsOf(site, alarmIds.unit).length === 1, 'it is raised')
-    const { length } = bodies(site, 'hello')
     site.controller.protocol = 2
-    await site.clock.until(() => bodies(site, 'hello').length > length, 'it says hello')
-    expect(bodies(site, 'hello').at(-1)!.alarms).toMatchObject([{ alarmId: alarmIds.unit }])
+    await site.clock.until(() => bodies(site, 'standing').length > 0, 'it says what stands')
+    expect(bodies(site, 'standing').at(-1)!.alarms).toMatchObject([{ alarmId: alarmIds.unit }])
   })
 
   test('is remembered over a restart, and so is one of protocol 2', async () => {
     const { site } = await aSite()
-    await site.clock.until(() => bodies(site, 'hello').some((hello) => 'alarms' in hello), 'it knows')
+    await site.clock.until(() => bodies(site, 'standing').length > 0, 'it knows')
     site.crash()
-    const { length } = bodies(site, 'hello')
+    const { length } = bodies(site, 'standing')
     site.controller.requests.length = 0
     await site.start()
-    await site.clock.until(() => bodies(site, 'hello').length > length, 'it said hello')
-    expect(bodies(site, 'hello')[length]).toHaveProperty('alarms')
+    await site.clock.until(() => bodies(site, 'standing').length > length, 'it said what stands')
     expect(site.controller.requests).toEqual([])
   })
 })

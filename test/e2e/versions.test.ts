@@ -49,7 +49,7 @@ needs('history').test('an agent of the version before takes ordinary releases fr
   expect((await client.call(contracts.listAlarms, { query: { limit: 10 } })).items).toEqual([])
 })
 
-needs('history').test('an agent of this version enrols with the controller of the version before, takes a release from it, and goes on when that is replaced', async () => {
+needs('history').test('an agent of this version enrols with the controller of the version before, takes a release from it, and goes on when that is replaced and when it comes back', async () => {
   const shop = await workshop()
   const before = await shop.startController('released')
   await shop.trust(before.client)
@@ -61,11 +61,20 @@ needs('history').test('an agent of this version enrols with the controller of th
   expect(await site(before.client)).toMatchObject({ presence: 'online', running: { id: 'app@1.0.0' } })
 
   await before.program.end('SIGTERM')
-  const { client } = await shop.startController('present')
+  const after = await shop.startController('present')
+  const { client } = after
   await until('the site has said hello to the new one', async () => (await site(client)).presence === 'online', shop.programs)
   expect((await site(client)).agentProtocol).toEqual({ ...protocolRange, standing: 'ok' })
   const next = await shop.completed(client, await shop.rollOut(client, await shop.publish(client, '2.0.0', 'protocolMin: 2\n')))
   expect([next.counts, await installed(node)]).toEqual([{ succeeded: 1 }, '2.0.0'])
+
+  // it has been told of protocol 2: the one before must still understand its hello
+  await after.program.end('SIGTERM')
+  const leftAtMs = Date.now()
+  const back = await shop.startController('released')
+  await until('the site has said hello to the old one', async () => Date.parse((await site(back.client)).lastSeenAt ?? '') > leftAtMs, shop.programs)
+  const last = await shop.completed(back.client, await shop.rollOut(back.client, await shop.publish(back.client, '3.0.0')))
+  expect([last.counts, await installed(node)]).toEqual([{ succeeded: 1 }, '3.0.0'])
 })
 
 /** Two versions of the functions on one database: requests and reports go to both in turn, and both tick (F57). */

@@ -42,7 +42,8 @@ class WatchingSite extends PracticeSite {
   async hello(): Promise<void> {
     this.connection++
     const held = this.settings === null ? null : await digestOf(this.settings)
-    await this.say({ ...this.helloBody(), monitoring: held } as ReportBody)
+    await this.say(this.helloBody())
+    await this.say({ kind: 'standing', alarms: [], monitoring: held })
   }
 
   async orders(): Promise<(Command & { body: { type: 'monitoring' } })[]> {

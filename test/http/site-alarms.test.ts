@@ -30,9 +30,10 @@ const report = (seq: number, body: Body, site = 'kiel', incarnation = 1): Report
 const alarm = (entity: string, raised = true, more: Body = {}): Body => ({ kind: 'alarm', alarmId: disk, entity, raised, severity: 'major', text: `${entity} is full`, ...more })
 const standing = (entity: string, more: Partial<StandingAlarm> = {}): StandingAlarm => ({ alarmId: disk, entity, severity: 'major', text: `${entity} is full`, sinceMs: controller.clock.nowMs(), ...more })
 const metrics = (alarms: readonly StandingAlarm[]): Body => ({ kind: 'metrics', block: { startMs: Math.floor(controller.clock.nowMs() / limits.metricBlockMs) * limits.metricBlockMs, stepS: 60, nodes: [] }, alarms })
-const hello = (protocolMax: number, alarms?: readonly StandingAlarm[]): Body => ({
+const whole = (alarms: readonly StandingAlarm[]): Body => ({ kind: 'standing', alarms, monitoring: null })
+const hello = (protocolMax: number): Body => ({
   kind: 'hello', connectionId: 'cd'.repeat(16), agentVersion: '1', protocol: { min: 1, max: protocolMax }, architecture: 'x86_64', held: { desired: null, newest: null }, trustVersion: 1, clockTrusted: true,
-  running: null, previous: null, staged: null, attempt: null, nodes: [], ...(alarms === undefined ? {} : { alarms }),
+  running: null, previous: null, staged: null, attempt: null, nodes: [],
 })
 const take = (...reports: Report[]) => controller.db.write(recordReports(controller.context(), foldReports(reports)))
 const rowsOf = async (sql: string): Promise<Record<string, any>[]> => (await controller.db.write([{ sql, args: [] }]))[0]!.rows.map((row) => ({ ...row }))
@@ -91,8 +92,8 @@ describe('single alarms of a site', () => {
 })
 
 describe('what stands at a site, said as a whole', () => {
-  test.each(['hello', 'metrics'])('with its %s clears what is not in it, raises what is, and writes nothing without news', async (kind) => {
-    const snapshot = (seq: number, alarms: readonly StandingAlarm[]) => report(seq, kind === 'hello' ? hello(2, alarms) : metrics(alarms))
+  test.each(['standing', 'metrics'])('in a report of the kind %s clears what is not in it, raises what is, and writes nothing without news', async (kind) => {
+    const snapshot = (seq: number, alarms: readonly StandingAlarm[]) => report(seq, kind === 'standing' ? whole(alarms) : metrics(alarms))
     await take(report(1, alarm('/var')), report(2, alarm('/tmp')))
     await take(snapshot(3, [standing('/tmp'), standing('/opt')]))
     expect(await stands()).toEqual(['/opt', '/tmp'])
@@ -104,7 +105,7 @@ describe('what stands at a site, said as a whole', () => {
   })
 
   test('voids what was said before it, and comes to nothing itself when a newer one is known', async () => {
-    await take(report(9, hello(2, [standing('/var')])))
+    await take(report(9, whole([standing('/var')])))
     await take(report(8, alarm('/var', false)), report(7, alarm('/tmp')))
     await take(report(6, metrics([standing('/opt')])))
     expect(await stands()).toEqual(['/var'])
@@ -137,7 +138,7 @@ describe('what stands at a site, said as a whole', () => {
       const said = Array.from({ length: 9 }, (_, i): Report => {
         const some = ['a', 'b', 'c'].filter(() => chance() < 0.5)
         const text = `said by ${i}`
-        if (i === 3) return report(i + 1, hello(2, some.map((entity) => standing(entity, { severity: severity(chance), text }))), site)
+        if (i === 3) return report(i + 1, whole(some.map((entity) => standing(entity, { severity: severity(chance), text }))), site)
         if (i === 6) return report(i + 1, metrics(some.map((entity) => standing(entity, { severity: severity(chance), text }))), site)
         return report(i + 1, alarm(['a', 'b', 'c'][Math.floor(chance() * 3)]!, chance() < 0.6, { severity: severity(chance), text }), site)
       })
@@ -188,7 +189,7 @@ describe('too many', () => {
   })
 
   test('alarms that a site raises and clears by the thousand are written up to a limit, and again when it has calmed down', async () => {
-    await take(report(1, hello(2, [])))
+    await take(report(1, whole([])))
     for (let batch = 0; batch < 40; batch++) {
       const raised = batch % 2 === 0
       await take(...Array.from({ length: 200 }, (_, i) => report(2 + batch * 200 + i, alarm(`e${batch - (raised ? 0 : 1)}-${i}`, raised))))
@@ -221,8 +222,8 @@ describe('one that comes and goes', () => {
   }
 
   test('too often stands on, is written no more, and is settled by the next snapshot (F46)', async () => {
-    await take(report(1, hello(2, [])))
-    await flap(100, 2)
+    await take(report(1, hello(2)), report(2, whole([])))
+    await flap(100, 3)
     expect(await rowsOf('SELECT count(*) AS n FROM alarm_event')).toEqual([{ n: 2 * limits.alarmFlapsMax + 1 }])
     const frozen = await rowsOf('SELECT * FROM alarm')
     await flap(100, 300)
@@ -252,7 +253,7 @@ describe('one that comes and goes', () => {
   })
 
   test('too often and got worse is said to be worse, and a person may clear it at any time', async () => {
-    await take(report(1, hello(2, [])))
+    await take(report(1, whole([])))
     await flap(20, 2)
     await take(report(100, alarm('/var', true, { severity: 'critical' })))
     await take(report(101, alarm('/var', true, { severity: 'minor' })))
@@ -407,7 +408,7 @@ test('functions of 0.1.0 and these work on the same rows: each raises and clears
   expect([await stands(), await events()]).toEqual([[], ['raised /var', 'cleared /var', 'raised /var', 'cleared /var']])
   // and a snapshot ends what they took from the site, but not what somebody raised by hand there
   await controller.db.write([{ ...old(1, 6), sql: old(1, 6).sql.replace("'/var'", "'/opt'") }, { ...old(1, 0), sql: old(1, 0).sql.replace("'/var'", "'by hand'") }])
-  await take(report(7, hello(2, [])))
+  await take(report(7, whole([])))
   expect(await stands()).toEqual(['by hand'])
 })
 

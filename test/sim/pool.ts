@@ -36,6 +36,8 @@ export async function runPool({ seeds, sites, workers }: PoolRequest, onResult: 
 }
 
 if (import.meta.main && process.send !== undefined) {
+  // a seed that does not end must not outlive the run that it belongs to
+  process.on('disconnect', () => process.exit())
   process.on('message', ({ seed, sites }: { seed: number; sites: number }) => {
     runSeed({ seed, sites }).then(
       (result) => process.send!({ result } satisfies Answer),

@@ -37,7 +37,8 @@ const reports: Report[] = ['a', 'b', 'c'].flatMap((site) => [
   report(site, 16, { kind: 'metrics', block: { startMs: 900_000, stepS: 60, nodes: [] }, alarms: [{ alarmId: '100.2', entity: 'disk', severity: 'major', text: 'full', sinceMs: 1 }] }),
   report(site, 18, { kind: 'metrics', block: { startMs: 1_800_000, stepS: 60, nodes: [] }, alarms: [] }),
   report(site, 17, { kind: 'alarm', alarmId: '100.2', entity: 'disk', raised: false, severity: 'major', text: 'full' }),
-  report(site, 19, { kind: 'alarm', alarmId: '100.1', entity: 'disk', raised: false, severity: 'major', text: 'full' }),
+  report(site, 21, { kind: 'alarm', alarmId: '100.1', entity: 'disk', raised: false, severity: 'major', text: 'full' }),
+  report(site, 20, { kind: 'standing', alarms: [], monitoring: 'ab'.repeat(32) }),
   report(site, 15, { kind: 'inventory', facts: { disk: 'new', kernel: '6.1' } }),
 ]).concat(report('a', 1, hello(1), 2))
 

@@ -78,6 +78,7 @@ const bodies: Record<string, Record<string, unknown>> = {
   rejected: { kind: 'rejected', reason: 'stale', directive: 'grant', position: null, held: { epoch: 1, generation: 1 }, deployment, attempt: 1, detail: '' },
   answer: { kind: 'answer', command: id('cm'), result: 'done', detail: '' },
   alarm: { kind: 'alarm', alarmId: '100.1', entity: 'disk', raised: true, severity: 'major', text: 'full' },
+  standing: { kind: 'standing', alarms: [standing], monitoring: 'ab'.repeat(32) },
   metrics: { kind: 'metrics', block: { startMs: 900_000, stepS: 60, nodes: [usage] }, alarms: [standing] },
   live: { kind: 'live', sample: { atMs: 1, nodes: [usage] } },
   gone: { kind: 'gone', connectionId: bootId },
@@ -98,6 +99,12 @@ describe('reports', () => {
   test.each(Object.entries(bodies))('a %s without one of its fields is refused; one that nobody knows is left out, at every depth', (_, body) => {
     expect(Report.parse(report(withMore(body), { also: 1 }))).toEqual(Report.parse(report(body)))
     for (const field of Object.keys(body)) expect(Report.safeParse(report({ ...body, [field]: undefined })).success, field).toBe(false)
+  })
+
+  test('a hello never says more than controllers of protocol 1 take', () => {
+    expect(Object.keys(Report.parse(report(withMore(bodies.hello))).body).sort()).toEqual([
+      'agentVersion', 'architecture', 'attempt', 'clockTrusted', 'connectionId', 'held', 'kind', 'nodes', 'previous', 'protocol', 'running', 'staged', 'trustVersion',
+    ])
   })
 
   test.each([

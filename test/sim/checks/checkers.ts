@@ -131,7 +131,7 @@ export class Checkers {
     }
     if (!this.hasCopy.has(site)) this.reports.set(key, report)
     if (body.kind === 'gone') this.gone.add(body.connectionId)
-    if ((body.kind === 'metrics' || body.kind === 'hello') && body.alarms !== undefined) this.standsNow(report, body.alarms)
+    if (body.kind === 'metrics' || body.kind === 'standing') this.standsNow(report, body.alarms)
     if (body.kind === 'alarm') this.changesNow({ ...report, body })
     // an end that nobody saw, because the power went right after it
     const own = this.fleet.sites.get(site)
