@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { parseOrThrow } from '../protocol/errors.ts'
 import { FleetId, KeyId, NodeName, SiteId } from '../protocol/ids.ts'
 import { limits } from '../protocol/limits.ts'

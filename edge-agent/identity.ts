@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { fromBase64, fromUtf8, utf8 } from '../protocol/bytes.ts'
 import type { Crypto } from '../protocol/crypto.ts'
 import { Envelope } from '../protocol/envelope.ts'

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { Digest, FleetId, TimeMs } from './ids.ts'
 
 /** A backup is named after the moment it shows: 2026-05-01T10:00:00.000Z is `20260501t100000000z`. Names sort by time. */

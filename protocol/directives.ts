@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { BootId, CommandId, DeploymentId, FleetId, Position, ReleaseRef, RequestId, SiteId, SpanMs, TimeMs } from './ids.ts'
 import { MonitoringSettings } from './monitoring.ts'
 

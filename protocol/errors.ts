@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 
 /** Every way a verb of the controller can fail, with its HTTP status and whether trying again unchanged may help. */
 export const errorCodes = {

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { severities } from './states.ts'
 
 /** What happens to an alarm, in the order of its life. */

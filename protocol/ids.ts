@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { limits } from './limits.ts'
 
 /** A lower-case DNS label: safe in an MQTT topic, a file name, a URL path and a Kubernetes label. */

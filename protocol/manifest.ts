@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { Digest, ReleaseName, Version, releaseId, type ReleaseId } from './ids.ts'
 import { limits } from './limits.ts'
 import { Span } from './time.ts'

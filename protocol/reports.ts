@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { BootId, CommandId, ConnectionId, DeploymentId, Digest, FleetId, NodeName, Position as SignedPosition, ReleaseRef as SignedReleaseRef, RequestId, SiteId, TimeMs } from './ids.ts'
 import { rejectReasons } from './directives.ts'
 import { limits } from './limits.ts'

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { fromBase64 } from './bytes.ts'
 import type { Crypto } from './crypto.ts'
 import { keyIdOf, openEnvelope, parsePayload, payloadTypes, type EnvelopeRefusal, type VerifyingKeys } from './envelope.ts'

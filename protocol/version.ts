@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { Version } from './ids.ts'
 
 function parts(version: Version): { numbers: number[]; pre: string[] } {

@@ -1,7 +1,7 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { constants } from 'node:fs'
 import { open, writeFile } from 'node:fs/promises'
-import { z } from 'zod'
+import * as z from 'zod'
 import { fromBase64, toBase64 } from '../../protocol/bytes.ts'
 import { webCrypto } from '../../protocol/crypto.ts'
 import { keyIdOf, type SigningKey } from '../../protocol/envelope.ts'

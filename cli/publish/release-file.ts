@@ -1,5 +1,5 @@
 import { dirname, resolve } from 'node:path'
-import { z } from 'zod'
+import * as z from 'zod'
 import { ReleaseName } from '../../protocol/ids.ts'
 import { Component, DriverConfig, Manifest, TreePath } from '../../protocol/manifest.ts'
 import { parseYaml } from '../files/read-yaml.ts'

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import type { Host } from '../host/host.ts'
 import { DriverError, type Change, type Driver, type Observed } from './contract.ts'
 import { checkDpkg, readDebs, readPackages, repairDpkg, runDpkg, type Deb, type PackageState } from './debian.ts'

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { Command, CommandBody, Desired, Grant, type Directive } from '../../protocol/directives.ts'
 import { comparePositions, Digest, Position, ReleaseRef, TimeMs } from '../../protocol/ids.ts'
 import { assertNever } from '../../protocol/result.ts'

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { BootId, DeploymentId, NodeName, ReleaseRef, RequestId, SpanMs, TimeMs } from '../../protocol/ids.ts'
 import { limits } from '../../protocol/limits.ts'
 import { AttemptReport, Fault } from '../../protocol/reports.ts'

@@ -1,5 +1,5 @@
 import { X509Certificate } from 'node:crypto'
-import { z } from 'zod'
+import * as z from 'zod'
 import { fromUtf8, utf8 } from '../../protocol/bytes.ts'
 import { agentContracts, type Enrolment } from '../../protocol/http/agent.ts'
 import type { Host, MqttTls } from '../host/host.ts'

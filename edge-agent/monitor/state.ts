@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import type { Crypto } from '../../protocol/crypto.ts'
 import { NodeName } from '../../protocol/ids.ts'
 import { limits } from '../../protocol/limits.ts'

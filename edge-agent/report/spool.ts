@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { fromUtf8, utf8 } from '../../protocol/bytes.ts'
 import { BootId, TimeMs } from '../../protocol/ids.ts'
 import { limits } from '../../protocol/limits.ts'

@@ -1,5 +1,5 @@
 import { eq, sql } from 'drizzle-orm'
-import { z } from 'zod'
+import * as z from 'zod'
 import { setting } from '../../db/schema/operations.ts'
 import type { Ctx } from '../context.ts'
 import { announceStatements } from './record-conditions.ts'

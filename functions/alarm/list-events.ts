@@ -1,5 +1,5 @@
 import { getTableColumns, sql, type SQL } from 'drizzle-orm'
-import { z } from 'zod'
+import * as z from 'zod'
 import { alarmEvent, type AlarmEventRow } from '../../db/schema/alarm.ts'
 import { at, type QueryOf, type ResponseOf } from '../../protocol/http/contract.ts'
 import type { AlarmEventView, alarmContracts } from '../../protocol/http/alarms.ts'

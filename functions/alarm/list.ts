@@ -1,5 +1,5 @@
 import { and, eq, getTableColumns, sql, type SQL } from 'drizzle-orm'
-import { z } from 'zod'
+import * as z from 'zod'
 import { alarm, type AlarmRow } from '../../db/schema/alarm.ts'
 import { site } from '../../db/schema/fleet.ts'
 import type { QueryOf, ResponseOf } from '../../protocol/http/contract.ts'

@@ -1,5 +1,5 @@
 import { gt } from 'drizzle-orm'
-import { z } from 'zod'
+import * as z from 'zod'
 import { token } from '../../db/schema/operations.ts'
 import type { QueryOf, ResponseOf } from '../../protocol/http/contract.ts'
 import type { operationContracts } from '../../protocol/http/operations.ts'

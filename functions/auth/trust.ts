@@ -1,5 +1,5 @@
 import { eq } from 'drizzle-orm'
-import { z } from 'zod'
+import * as z from 'zod'
 import { setting } from '../../db/schema/operations.ts'
 import { fromBase64, fromUtf8 } from '../../protocol/bytes.ts'
 import { Envelope } from '../../protocol/envelope.ts'

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { Envelope } from '../../protocol/envelope.ts'
 import { Problem } from '../../protocol/errors.ts'
 import { Enrolment } from '../../protocol/http/agent.ts'

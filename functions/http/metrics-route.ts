@@ -1,5 +1,5 @@
 import type { Context } from 'hono'
-import { z } from 'zod'
+import * as z from 'zod'
 import { FleetError, parseOrThrow } from '../../protocol/errors.ts'
 import { SiteId } from '../../protocol/ids.ts'
 import { limits } from '../../protocol/limits.ts'

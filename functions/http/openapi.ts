@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { errorCodes, Problem } from '../../protocol/errors.ts'
 import type { Contract } from '../../protocol/http/contract.ts'
 import { contracts } from '../../protocol/http/contracts.ts'

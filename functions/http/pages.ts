@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { fromBase64, fromUtf8, toBase64, utf8 } from '../../protocol/bytes.ts'
 import { FleetError } from '../../protocol/errors.ts'
 

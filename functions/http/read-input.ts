@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { FleetError, issuesOf } from '../../protocol/errors.ts'
 import type { Contract } from '../../protocol/http/contract.ts'
 import { parseStrictJson } from './strict-json.ts'

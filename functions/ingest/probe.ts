@@ -1,5 +1,5 @@
 import { eq } from 'drizzle-orm'
-import { z } from 'zod'
+import * as z from 'zod'
 import { setting } from '../../db/schema/operations.ts'
 import { equalBytes, fromBase64, toBase64, utf8 } from '../../protocol/bytes.ts'
 import { parsePayload } from '../../protocol/envelope.ts'

@@ -1,5 +1,5 @@
 import { sql } from 'drizzle-orm'
-import { z } from 'zod'
+import * as z from 'zod'
 import type { QueryOf, ResponseOf } from '../../protocol/http/contract.ts'
 import { at } from '../../protocol/http/contract.ts'
 import type { CapacityView, usageContracts } from '../../protocol/http/usage.ts'

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { limits } from '../../protocol/limits.ts'
 import { MetricBlock, type NodeMetrics } from '../../protocol/metrics.ts'
 

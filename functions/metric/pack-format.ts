@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { concatBytes, fromUtf8, utf8 } from '../../protocol/bytes.ts'
 import { limits } from '../../protocol/limits.ts'
 import type { MetricBlock } from '../../protocol/metrics.ts'

@@ -1,5 +1,5 @@
 import { asc, gt } from 'drizzle-orm'
-import { z } from 'zod'
+import * as z from 'zod'
 import { monitoringRule } from '../../db/schema/metric.ts'
 import type { QueryOf, ResponseOf } from '../../protocol/http/contract.ts'
 import type { monitoringContracts } from '../../protocol/http/monitoring.ts'

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path'
-import { z } from 'zod'
+import * as z from 'zod'
 import { FleetId } from '../../protocol/ids.ts'
 import { awsIotSettings, httpUrl, linkFaults, s3Settings, setting, webhookSettings } from './link-settings.ts'
 import { parseEnvironment, type Environment } from './parse-environment.ts'

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { parseAllowed } from '../webhook/judge-address.ts'
 import type { Setting } from './parse-environment.ts'
 

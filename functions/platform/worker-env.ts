@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { FleetId } from '../../protocol/ids.ts'
 import type { R2Bucket } from '../adapters/cloudflare/r2-object-store.ts'
 import { awsIotSettings, linkFaults, s3Settings, setting, togetherFaults, webhookSettings } from './link-settings.ts'

@@ -1,5 +1,5 @@
 import { and, asc, inArray, isNull, sql } from 'drizzle-orm'
-import { z } from 'zod'
+import * as z from 'zod'
 import { GuardLost, type Statement } from '../../db/client.ts'
 import { release, type ReleaseRow } from '../../db/schema/release.ts'
 import type { CollectionView, collectionContracts } from '../../protocol/http/collection.ts'

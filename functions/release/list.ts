@@ -1,5 +1,5 @@
 import { and, desc, eq, sql } from 'drizzle-orm'
-import { z } from 'zod'
+import * as z from 'zod'
 import { release } from '../../db/schema/release.ts'
 import type { QueryOf, ResponseOf } from '../../protocol/http/contract.ts'
 import type { releaseContracts } from '../../protocol/http/releases.ts'

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { digestOf, openEnvelope, payloadTypes, type Envelope, type EnvelopeRefusal } from '../../protocol/envelope.ts'
 import { FleetError, issuesOf } from '../../protocol/errors.ts'
 import type { Digest, KeyId } from '../../protocol/ids.ts'

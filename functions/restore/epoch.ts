@@ -1,5 +1,5 @@
 import { eq } from 'drizzle-orm'
-import { z } from 'zod'
+import * as z from 'zod'
 import { setting } from '../../db/schema/operations.ts'
 import { BackupName } from '../../protocol/backup.ts'
 import type { Ctx } from '../context.ts'

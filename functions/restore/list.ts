@@ -1,5 +1,5 @@
 import { and, asc, eq, gt, ne, sql } from 'drizzle-orm'
-import { z } from 'zod'
+import * as z from 'zod'
 import { restoredSite } from '../../db/schema/operations.ts'
 import { at, atOrNull, type QueryOf, type ResponseOf } from '../../protocol/http/contract.ts'
 import type { DifferenceView, restoreContracts } from '../../protocol/http/restores.ts'

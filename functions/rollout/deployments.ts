@@ -1,5 +1,5 @@
 import { and, asc, eq, gt, or } from 'drizzle-orm'
-import { z } from 'zod'
+import * as z from 'zod'
 import { deployment, wave } from '../../db/schema/rollout.ts'
 import type { QueryOf, ResponseOf } from '../../protocol/http/contract.ts'
 import type { rolloutContracts } from '../../protocol/http/rollouts.ts'

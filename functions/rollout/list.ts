@@ -1,5 +1,5 @@
 import { and, desc, eq, lt } from 'drizzle-orm'
-import { z } from 'zod'
+import * as z from 'zod'
 import { rollout } from '../../db/schema/rollout.ts'
 import type { QueryOf, ResponseOf } from '../../protocol/http/contract.ts'
 import type { rolloutContracts } from '../../protocol/http/rollouts.ts'

@@ -1,5 +1,5 @@
 import { and, asc, eq, gt, ne, or, sql } from 'drizzle-orm'
-import { z } from 'zod'
+import * as z from 'zod'
 import { site } from '../../db/schema/fleet.ts'
 import type { QueryOf, ResponseOf } from '../../protocol/http/contract.ts'
 import type { siteContracts } from '../../protocol/http/sites.ts'

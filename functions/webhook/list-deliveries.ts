@@ -1,5 +1,5 @@
 import { and, desc, eq, sql } from 'drizzle-orm'
-import { z } from 'zod'
+import * as z from 'zod'
 import { delivery } from '../../db/schema/webhook.ts'
 import type { QueryOf, ResponseOf } from '../../protocol/http/contract.ts'
 import type { webhookContracts } from '../../protocol/http/webhooks.ts'

@@ -1,5 +1,5 @@
 import { gt } from 'drizzle-orm'
-import { z } from 'zod'
+import * as z from 'zod'
 import { webhook } from '../../db/schema/webhook.ts'
 import type { QueryOf, ResponseOf } from '../../protocol/http/contract.ts'
 import type { webhookContracts } from '../../protocol/http/webhooks.ts'

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
-import { z } from 'zod'
+import * as z from 'zod'
 import type { AwsPlace } from '../../functions/adapters/aws/names.ts'
 import { ingressContracts } from '../../protocol/http/ingress.ts'
 import { FleetId } from '../../protocol/ids.ts'

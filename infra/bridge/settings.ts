@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { parseEnvironment, type Environment } from '../../functions/platform/parse-environment.ts'
 import { FleetId, SiteId } from '../../protocol/ids.ts'
 

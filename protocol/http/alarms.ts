@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { alarmChanges } from '../events.ts'
 import { SiteId } from '../ids.ts'
 import { limits } from '../limits.ts'

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { ReleaseId } from '../ids.ts'
 import { releaseStates } from '../states.ts'
 import { Span } from '../time.ts'

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import type { Role } from '../states.ts'
 import { limits } from '../limits.ts'
 

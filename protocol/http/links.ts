@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { At, contract } from './contract.ts'
 import { SignedRequestView } from './releases.ts'
 

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { Envelope } from '../envelope.ts'
 import { Digest, ReleaseId } from '../ids.ts'
 import { limits } from '../limits.ts'

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { DeploymentId, Digest, ReleaseRef } from '../ids.ts'
 import { restoreVerdicts } from '../states.ts'
 import { At, PageQuery, contract } from './contract.ts'

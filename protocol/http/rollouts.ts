@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { ReleaseRef, RolloutId, SiteId } from '../ids.ts'
 import { abortModes } from '../directives.ts'
 import { limits } from '../limits.ts'

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { Position, ReleaseRef, RolloutId, SiteId } from '../ids.ts'
 import { Labels } from '../labels.ts'
 import { limits } from '../limits.ts'

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { Digest, ReleaseId } from '../ids.ts'
 import { limits } from '../limits.ts'
 import { contract } from './contract.ts'

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { NodeName, SiteId } from '../ids.ts'
 import { LiveSample } from '../metrics.ts'
 import { At, PageQuery, contract, page } from './contract.ts'

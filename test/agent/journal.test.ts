@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { z } from 'zod'
+import * as z from 'zod'
 import { openStore, StoreError } from '../../edge-agent/journal/store.ts'
 import { FileError } from '../../edge-agent/host/host.ts'
 import { seededFractions } from '../support/seeded-fractions.ts'

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { z } from 'zod'
+import * as z from 'zod'
 import { groupsOf, renderMessage } from '../../functions/webhook/render.ts'
 import { FleetEvent, type AlarmChange } from '../../protocol/events.ts'
 import { webhookFormats, type WebhookFormat } from '../../protocol/http/webhooks.ts'

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { ok, refuse, type Result } from '../../../protocol/result.ts'
 import type { KubernetesFacts } from '../sensors.ts'
 import type { KubernetesApi } from './kubernetes-api.ts'

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { concatBytes } from '../../../protocol/bytes.ts'
 import { FleetError } from '../../../protocol/errors.ts'
 import type { Answer, HttpSender, OutgoingRequest, SendFault } from '../../ports/http-sender.ts'
