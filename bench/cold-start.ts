@@ -14,9 +14,9 @@ const aim = { atMost: 1.5 }
 const plainServer = `require('node:http').createServer((q, a) => a.end('ok')).listen(Number(process.env.PORT), '127.0.0.1')`
 
 /**
- * How long until a controller that is not there is there. On Node: the shipped bundle with V8's compile cache warm, once until its code is loaded
- * (it then refuses a wrong setting and ends), once until it has opened an existing data directory and answers. On workerd: until a process that holds
- * nothing but the Worker answers its first request.
+ * How long until a controller that is not there is there. On Node: the shipped bundle, once until its code is loaded (it then refuses a wrong setting and
+ * ends; against Node alone, and against what it cannot do without: HTTP, fetch and the native database library), once until it has opened an existing
+ * data directory and answers. On workerd: until a process that holds nothing but the Worker answers its first request.
  */
 export const coldStart: Bench = {
   name: 'cold-start',
@@ -29,16 +29,19 @@ export const coldStart: Bench = {
       const server = join(directory, 'server')
       await bundleController(server)
       const controller = join(server, 'lib/controller/controller.mjs')
-      const base = { NODE_COMPILE_CACHE: join(directory, 'compile-cache') }
-      const settings = { ...base, MURMUR_DATA: join(directory, 'data'), MURMUR_BROKER_PORT: '0', MURMUR_LOG: 'error' }
-      await exitMs(process.execPath, [controller], { ...base, PORT: 'x' }, 1)
+      const indispensable = `require('node:http'); Response; require(${JSON.stringify(join(server, 'node_modules/libsql'))})`
+      const wrong = { PORT: 'x' }
+      const settings = { MURMUR_DATA: join(directory, 'data'), MURMUR_BROKER_PORT: '0', MURMUR_LOG: 'error' }
       await firstAnswerMs(process.execPath, [controller], settings, '/healthz')
       say('the Node bundle, its code loaded')
-      const loaded = await byTurns(repetitions, () => exitMs(process.execPath, [controller], { ...base, PORT: 'x' }, 1), () => exitMs(process.execPath, ['-e', '0'], {}, 0))
+      const loadMs = () => exitMs(process.execPath, [controller], wrong, 1)
+      const loaded = await byTurns(repetitions, loadMs, () => exitMs(process.execPath, ['-e', '0'], {}, 0))
+      const loadedBoth = await byTurns(repetitions, loadMs, () => exitMs(process.execPath, ['-e', indispensable], {}, 0))
       say('the Node bundle, its first answer')
       const answered = await byTurns(repetitions, () => firstAnswerMs(process.execPath, [controller], settings, '/healthz'), () => firstAnswerMs(process.execPath, ['-e', plainServer], {}, '/'))
       const figures = [
         figureOf({ bench: 'cold-start', name: 'Node: code loaded, against node -e 0', unit: 'ms', aim }, loaded),
+        figureOf({ bench: 'cold-start', name: 'Node: code loaded, against HTTP, fetch and libsql', unit: 'ms', aim: null }, loadedBoth),
         figureOf({ bench: 'cold-start', name: 'Node: first answer, against a bare HTTP server', unit: 'ms', aim: null }, answered),
       ]
       const [ours, empty] = ['worker', 'empty'].map((name) => join(directory, name)) as [string, string]

@@ -24,8 +24,8 @@ async function main(): Promise<void> {
   await mkdir(dirname(out), { recursive: true })
   const scratch = await mkdtemp(`${out}.partial-`)
   try {
-    const packages = await bundleController(scratch)
     const node = nodeFor(process.arch === 'arm64' ? 'arm64' : 'x64')
+    const packages = await bundleController(scratch, join(node, 'bin/node'))
     await mkdir(join(scratch, 'bin'))
     await copyFile(join(node, 'bin/node'), join(scratch, 'bin/node'))
     for (const unit of units) await copyFile(join(root, unit), join(scratch, basename(unit)))

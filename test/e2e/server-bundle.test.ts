@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { access, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { access, cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -55,6 +55,24 @@ test('the controller as it is installed on a server starts without the repositor
   } finally {
     await program.end()
   }
+})
+
+/** Starts the controller in `place` and says whether V8 refused the code kept beside it; `undefined` where there is none for this text. */
+const refusedCode = async (place: string) => {
+  const look = `import(${JSON.stringify(join(place, 'controller.mjs'))}).then(({ script }) => { console.log(script.cachedDataRejected); process.exit(0) })`
+  return (await run(join(bundle, 'bin/node'), ['-e', look], { env: { MURMUR_DATA: join(directory, 'looked-at'), PORT: '0', MURMUR_BROKER_PORT: '0' } })).stdout.trim()
+}
+
+test('the code compiled when the bundle was made fits its Node, and is left alone once the program is another', async () => {
+  const place = join(bundle, 'lib/controller')
+  expect(await refusedCode(place)).toBe('false')
+  const changed = join(directory, 'changed/lib/controller')
+  await cp(place, changed, { recursive: true })
+  await symlink(join(bundle, 'node_modules'), join(directory, 'changed/node_modules'))
+  const program = await readFile(join(changed, 'program.cjs'), 'utf8')
+  await writeFile(join(changed, 'program.cjs'), program.replace('the environment is not valid', 'the environment is invalid!!'))
+  expect(await refusedCode(changed)).toBe('undefined')
+  await expect(run(join(bundle, 'bin/node'), [join(changed, 'controller.mjs')], { env: { PORT: 'x' } })).rejects.toMatchObject({ code: 1, stderr: expect.stringContaining('the environment is invalid!!') })
 })
 
 test('programs of the bundle refuse wrong settings with the list of them', async () => {
