@@ -93,14 +93,16 @@ function minuteOf(sites: readonly PracticeSite[], { nodes }: { nodes: number }, 
   const minutes = 24 * 60
   /** Sites whose turn began so many minutes ago. */
   const due = (ago: number) => sites.filter((_, i) => Math.floor((i * minutes) / sites.length) === (minute - ago + minutes) % minutes)
-  const turn: ((site: PracticeSite) => Promise<IncomingMessage>)[] = [
-    (site) => site.message({ kind: 'gone', connectionId: site.connectionId }),
-    (site) => (site.connection++, site.message(site.helloBody())),
-    (site) => site.message(alarmOf(true)),
-    (site) => site.message(alarmOf(false)),
+  const turn: ((site: PracticeSite) => Promise<IncomingMessage>)[][] = [
+    [(site) => site.message({ kind: 'gone', connectionId: site.connectionId })],
+    [(site) => (site.connection++, site.message(site.helloBody())), (site) => site.message({ kind: 'standing', alarms: [], monitoring: null })],
+    [(site) => site.message(alarmOf(true))],
+    [(site) => site.message(alarmOf(false))],
   ]
   const hasFault = (site: PracticeSite): boolean => sites.indexOf(site) % 7 === 0
-  turn.forEach((event, k) => due(2 * k).filter((site) => k < 2 || hasFault(site)).forEach((site) => said.push({ atMs: fromMs + 1000 * (k + 1), message: () => event(site) })))
+  turn.forEach((events, k) => {
+    for (const site of due(2 * k).filter((each) => k < 2 || hasFault(each))) for (const event of events) said.push({ atMs: fromMs + 1000 * (k + 1), message: () => event(site) })
+  })
   return said.sort((a, b) => a.atMs - b.atMs)
 }
 

@@ -1,5 +1,6 @@
 import type { Database } from '../db/client.ts'
 import type { Crypto } from '../protocol/crypto.ts'
+import type { Gunzip } from '../protocol/envelope.ts'
 import type { FleetId } from '../protocol/ids.ts'
 import type { Role } from '../protocol/states.ts'
 import type { Broker } from './ports/broker.ts'
@@ -20,6 +21,7 @@ export type Deps = {
   ids: Ids
   keys: Keys
   crypto: Crypto
+  gunzip: Gunzip
   log: Log
   config: Config
   /** Lets work go on after the answer was given (`waitUntil` on Workers). Nothing may depend on its end. */

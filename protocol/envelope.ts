@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { concatBytes, fromBase64, fromUtf8, toBase64, toHex, utf8, equalBytes, wellFormedJson } from './bytes.ts'
 import type { Crypto } from './crypto.ts'
 import { Digest, KeyId, type FleetId, type SiteId } from './ids.ts'
@@ -14,6 +14,7 @@ export const payloadTypes = {
   manifest: 'application/vnd.murmur.manifest.v1+json',
   directive: 'application/vnd.murmur.directive.v1+json',
   report: 'application/vnd.murmur.report.v1+json',
+  compressedReport: 'application/vnd.murmur.report.v1+gzip',
 } as const
 export type PayloadType = (typeof payloadTypes)[keyof typeof payloadTypes]
 
@@ -30,6 +31,11 @@ export type EnvelopeRefusal =
   | { reason: 'wrong-type'; expected: string; actual: string }
   | { reason: 'unknown-key'; keyids: string[] }
   | { reason: 'bad-signature'; keyid: string }
+
+/** Gives the bytes in the format of RFC 1952. */
+export type Gzip = (bytes: Uint8Array) => Uint8Array
+/** Gives them back: `malformed` where they are cut or garbled, `over-limit` once there are more than `bytesMax`, of which no more is made (F72). */
+export type Gunzip = (bytes: Uint8Array, bytesMax: number) => Result<Uint8Array, 'malformed' | 'over-limit'>
 
 /** DSSE's pre-authentication encoding: what is really signed. Our payload types are ASCII: as many bytes as characters. */
 function preAuthEncoding(payloadType: PayloadType, payload: Uint8Array): Uint8Array<ArrayBuffer> {
@@ -59,11 +65,12 @@ export function signEnvelope(crypto: Crypto, payloadType: PayloadType, payload: 
   return seal(payloadType, payload, key.keyid, (bytes) => crypto.sign(key.privateKey, bytes))
 }
 
-function parse(envelope: unknown, payloadType: PayloadType): Result<{ envelope: Envelope; payload: Uint8Array }, EnvelopeRefusal> {
+function parse(envelope: unknown, ...expected: readonly PayloadType[]): Result<{ envelope: Envelope; payloadType: PayloadType; payload: Uint8Array }, EnvelopeRefusal> {
   const parsed = Envelope.safeParse(envelope)
   if (!parsed.success) return refuse({ reason: 'malformed', detail: z.prettifyError(parsed.error).slice(0, limits.reasonLengthMax) })
-  if (parsed.data.payloadType !== payloadType) return refuse({ reason: 'wrong-type', expected: payloadType, actual: parsed.data.payloadType })
-  return ok({ envelope: parsed.data, payload: fromBase64(parsed.data.payload) })
+  const payloadType = expected.find((each) => each === parsed.data.payloadType)
+  if (payloadType === undefined) return refuse({ reason: 'wrong-type', expected: expected.join(' or '), actual: parsed.data.payloadType })
+  return ok({ envelope: parsed.data, payloadType, payload: fromBase64(parsed.data.payload) })
 }
 
 /**
@@ -94,23 +101,32 @@ export function deriveReportKey(crypto: Crypto, ingestSecret: Uint8Array, fleet:
   return crypto.derive(ingestSecret, `murmur report ${reportKeyId(fleet, site, incarnation)}`)
 }
 
-/** Seals a report with the site's HMAC key. */
-export function sealReport(crypto: Crypto, payload: Uint8Array, keyid: string, key: Uint8Array): Promise<Envelope> {
-  return seal(payloadTypes.report, payload, keyid, (bytes) => crypto.hmac(key, bytes))
+/** Seals a report with the site's HMAC key; with `gzip` compressed, where it is long enough and that makes it shorter (SPEC §1). */
+export function sealReport(crypto: Crypto, payload: Uint8Array, keyid: string, key: Uint8Array, gzip: Gzip | null = null): Promise<Envelope> {
+  const compressed = gzip === null || payload.length < limits.compressedFromBytes ? payload : gzip(payload)
+  const [payloadType, bytes] = compressed.length < payload.length ? [payloadTypes.compressedReport, compressed] : [payloadTypes.report, payload]
+  return seal(payloadType, bytes, keyid, (signed) => crypto.hmac(key, signed))
 }
 
-/** The payload of a report whose HMAC is right; `keyFor` gives the key for a key id or null when the id is not one of ours. */
+/**
+ * The payload of a report whose HMAC is right, as it was before it was compressed; nothing is decompressed before that. `keyFor` gives the key for a
+ * key id or null when the id is not one of ours.
+ */
 export async function openReport(
-  crypto: Crypto, envelope: unknown, keyFor: (keyid: string) => Uint8Array | Promise<Uint8Array> | null,
-): Promise<Result<{ payload: Uint8Array; keyid: string }, EnvelopeRefusal>> {
-  const parsed = parse(envelope, payloadTypes.report)
+  crypto: Crypto, gunzip: Gunzip, envelope: unknown, keyFor: (keyid: string) => Uint8Array | Promise<Uint8Array> | null,
+): Promise<Result<{ payload: Uint8Array; keyid: string }, EnvelopeRefusal | { reason: 'over-limit' }>> {
+  const parsed = parse(envelope, payloadTypes.report, payloadTypes.compressedReport)
   if (!parsed.ok) return parsed
+  const { payloadType, payload } = parsed.value
   const { keyid, sig } = parsed.value.envelope.signatures[0]!
   const key = keyFor(keyid)
   if (key === null) return refuse({ reason: 'unknown-key', keyids: [keyid] })
-  const expected = await crypto.hmac(await key, preAuthEncoding(payloadTypes.report, parsed.value.payload))
+  const expected = await crypto.hmac(await key, preAuthEncoding(payloadType, payload))
   if (!equalBytes(expected, fromBase64(sig))) return refuse({ reason: 'bad-signature', keyid })
-  return ok({ payload: parsed.value.payload, keyid })
+  if (payloadType === payloadTypes.report) return ok({ payload, keyid })
+  const opened = gunzip(payload, limits.reportBytesMax)
+  if (opened.ok) return ok({ payload: opened.value, keyid })
+  return refuse(opened.refusal === 'over-limit' ? { reason: 'over-limit' } : { reason: 'malformed', detail: 'not whole gzip' })
 }
 
 /** JSON bytes as a value of `schema`, or why not. Call it on payloads that were opened, never on an envelope's text. */

@@ -11,9 +11,15 @@ export const limits = {
   // envelopes and messages
   envelopeBytesMax: 256 * 1024,
   mqttMessageBytesMax: 128 * 1024,
+  /** A report as JSON, compressed or not: what fits into a message without. */
+  reportBytesMax: 96 * 1024,
+  /** A shorter report travels as it is: no broker counts its messages so finely. */
+  compressedFromBytes: 1024,
   httpBodyBytesMax: 1024 * 1024,
   ingestBodyBytesMax: 8 * 1024 * 1024,
   ingestBatchMax: 500,
+  /** Reports of a batch that are recorded in one go, as JSON: what they hold in memory does not depend on how well they were compressed. */
+  ingestOpenedBytesMax: 4 * 1024 * 1024,
   confirmationBytesMax: 8 * 1024,
   certificateRequestBytesMax: 4096,
   probeLifeMs: 15 * 60_000,

@@ -13,7 +13,7 @@ import type { Meter, Rows } from './meter.ts'
 
 /**
  * Rows at a fleet of `sites`: one minute with nothing to do (the mean of a quarter of an hour), creating a rollout, one deployment of it (the mean of those that were played), and one
- * goodbye with the hello after it of a site that has had one, one metric block that comes alone, with the length of its message. What is written into the audit trail is sealed, too.
+ * goodbye with the hello after it, and what stands, of a site that has had one, one metric block that comes alone, with the length of its message. What is written into the audit trail is sealed, too.
  */
 export type RowCounts = { sites: number; idleMinute: Rows; reconnect: Rows; metricBlock: Rows & { bytes: number }; createRollout: Rows; deployment: Rows; played: number }
 
@@ -55,6 +55,7 @@ export async function countRows(meter: Meter, sites: number, nodes: number, phas
     const reconnect = await meter.measure(async () => {
       await someone!.disconnect()
       await someone!.connect()
+      await someone!.say({ kind: 'standing', alarms: [], monitoring: null })
       await controller.settle()
       await sealAll(controller)
     })

@@ -18,6 +18,7 @@ import { toBase64 } from '../../protocol/bytes.ts'
 import { contracts } from '../../protocol/http/contracts.ts'
 import { FleetId, SiteId } from '../../protocol/ids.ts'
 import { siteTopic } from '../../protocol/topics.ts'
+import { payloadOf } from '../../test/support/payload-of.ts'
 import { sleep, until } from '../../test/support/program.ts'
 import { makeKey, signTrust, type TestKey } from '../../test/support/controller.ts'
 
@@ -33,9 +34,8 @@ const idle = (): SiteTraffic => ({ connects: 0, messagesUp: 0, messagesDown: 0, 
 /** The machine, with a counter between it and the network. `cut` ends the connection to the broker. */
 function countedHost(count: () => SiteTraffic): { host: Host; cut(): Promise<void> } {
   let cut = async (): Promise<void> => undefined
-  const phaseOf = (payload: Uint8Array): string | null => {
-    const envelope = JSON.parse(Buffer.from(payload).toString()) as { payload: string }
-    const { body } = JSON.parse(Buffer.from(envelope.payload, 'base64').toString()) as { body: { kind: string; attempt?: { phase: string } } }
+  const phaseOf = (message: Uint8Array): string | null => {
+    const { body } = payloadOf<{ body: { kind: string; attempt?: { phase: string } } }>(message)
     return body.kind === 'progress' ? body.attempt!.phase : null
   }
   const network: Host['network'] = {

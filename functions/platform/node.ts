@@ -11,14 +11,12 @@ import { createReportSink } from './report-sink.ts'
 import { createAwsBroker } from '../adapters/aws/aws-broker.ts'
 import type { AwsIotOptions } from '../adapters/aws/options.ts'
 import { createRollCall } from '../adapters/aws/roll-call.ts'
-import { createEmbeddedBroker } from '../adapters/node/embedded-broker.ts'
+import { gunzip } from '../adapters/node/gunzip.ts'
 import { createNodeHttpSender } from '../adapters/node/http-sender.ts'
 import { nodeCrypto } from '../adapters/node/node-crypto.ts'
 import { sortableIds } from '../adapters/node/sortable-ids.ts'
 import { systemClock } from '../adapters/node/system-clock.ts'
 import type { ReportSink, ReportSubscriber } from '../adapters/mqtt/batch-reports.ts'
-import { createMqttBroker } from '../adapters/mqtt/mqtt-broker.ts'
-import { createMqttSubscriber } from '../adapters/mqtt/subscriber.ts'
 import type { Config, Deps } from '../context.ts'
 import { createApp } from '../http/app.ts'
 import type { Broker } from '../ports/broker.ts'
@@ -49,7 +47,7 @@ export async function openNodePlatform(settings: NodeSettings, config: Config, l
   const brokerSide = await openBroker(settings, keys, db, log)
   const work = createWorkTracker(log)
   const http = createNodeHttpSender({ allowed: settings.MURMUR_WEBHOOK_ALLOW })
-  const deps: Deps = { db, store, broker: brokerSide.broker, http, clock: systemClock, ids: sortableIds, keys, crypto: nodeCrypto, log, config, background: work.background }
+  const deps: Deps = { db, store, broker: brokerSide.broker, http, clock: systemClock, ids: sortableIds, keys, crypto: nodeCrypto, gunzip, log, config, background: work.background }
   const app = createApp(deps)
   if (route !== null) app.route('/', route)
   app.get('/', async (c) => c.html(await readFile(join(import.meta.dirname, '../../console/index.html'), 'utf8')))
@@ -64,6 +62,7 @@ export async function openNodePlatform(settings: NodeSettings, config: Config, l
   }
 }
 
+/** The broker that the settings name; the libraries of the others are not loaded. */
 async function openBroker(settings: NodeSettings, keys: Keys, db: Database, log: Log): Promise<BrokerSide> {
   const aws = awsOptions(settings, log)
   if (aws !== null) return openAwsBroker(aws)
@@ -76,6 +75,7 @@ function openAwsBroker(options: AwsIotOptions): BrokerSide {
 }
 
 async function openEmbeddedBroker(settings: NodeSettings, keys: Keys, db: Database, log: Log): Promise<BrokerSide> {
+  const { createEmbeddedBroker } = await import('../adapters/node/embedded-broker.ts')
   const broker = await createEmbeddedBroker({
     fleet: settings.MURMUR_FLEET, ingestSecret: keys.ingestSecret(), crypto: nodeCrypto, log, host: settings.MURMUR_BROKER_HOST, port: settings.MURMUR_BROKER_PORT,
     sitesUrl: settings.MURMUR_BROKER_SITES_URL ?? null,
@@ -84,7 +84,8 @@ async function openEmbeddedBroker(settings: NodeSettings, keys: Keys, db: Databa
   return { broker, createSubscriber: broker.createSubscriber, close: broker.close }
 }
 
-function openExternalBroker(settings: NodeSettings, url: string, keys: Keys, log: Log): BrokerSide {
+async function openExternalBroker(settings: NodeSettings, url: string, keys: Keys, log: Log): Promise<BrokerSide> {
+  const [{ createMqttBroker }, { createMqttSubscriber }] = await Promise.all([import('../adapters/mqtt/mqtt-broker.ts'), import('../adapters/mqtt/subscriber.ts')])
   const access = { url, username: settings.MURMUR_BROKER_USERNAME, password: settings.MURMUR_BROKER_PASSWORD }
   const fleet = settings.MURMUR_FLEET
   const broker = createMqttBroker({ ...access, fleet, ingestSecret: keys.ingestSecret(), crypto: nodeCrypto, ids: sortableIds, log, sitesUrl: settings.MURMUR_BROKER_SITES_URL ?? url, registrar: settings.MURMUR_BROKER_REGISTRAR })

@@ -5,6 +5,7 @@ import { fromBase64 } from '../../protocol/bytes.ts'
 import { webCrypto } from '../../protocol/crypto.ts'
 import { keyIdOf, type SigningKey } from '../../protocol/envelope.ts'
 import { createFetchHttpSender } from '../adapters/cloudflare/http-sender.ts'
+import { gunzip } from '../adapters/node/gunzip.ts'
 import { jsonLog } from '../adapters/node/json-log.ts'
 import { sortableIds } from '../adapters/node/sortable-ids.ts'
 import { systemClock } from '../adapters/node/system-clock.ts'
@@ -34,7 +35,7 @@ export async function openWorkerPlatform(bindings: WorkerBindings): Promise<Work
   const { store, route } = openWorkerObjectStore(settings, bindings, signing)
   const broker = openWorkerBroker(settings, ingestSecret, log)
   const deps: Deps = {
-    db: await openDatabase(settings.MURMUR_DATABASE_URL, settings.MURMUR_DATABASE_TOKEN, Number.POSITIVE_INFINITY), store, broker, clock: systemClock, ids: sortableIds, crypto: webCrypto, log,
+    db: await openDatabase(settings.MURMUR_DATABASE_URL, settings.MURMUR_DATABASE_TOKEN, Number.POSITIVE_INFINITY), store, broker, clock: systemClock, ids: sortableIds, crypto: webCrypto, gunzip, log,
     http: createFetchHttpSender({ allowed: settings.MURMUR_WEBHOOK_ALLOW, resolverUrl: settings.MURMUR_WEBHOOK_RESOLVER }),
     keys: { fleetKey: () => fleetKey, ingestSecret: () => ingestSecret },
     config: { fleet: settings.MURMUR_FLEET, publicUrl: settings.MURMUR_PUBLIC_URL, version: packageJson.version, host: 'worker' },

@@ -12,9 +12,18 @@ const inFlightMax = 5
 /** When nothing is due at an endpoint that fails, one message asks so long after it may be asked again: its next attempt can be hours away, and the endpoint back. */
 const probeMs = 10 * 60_000
 
+/** How far apart messages go on average. */
+const stepMsOf = (pace: Pace): number => 1000 / pace.perSecond
+
+/** How many messages the endpoint's rate, an average, lets go now: after a pause as many at once as one second allows, or one. */
+export function allowedNow(pace: Pace, nowMs: number): number {
+  const stepMs = stepMsOf(pace)
+  return Math.floor((nowMs + Math.max(1000, stepMs) - Math.max(pace.pacedUntilMs, nowMs)) / stepMs)
+}
+
 /**
  * Whose turn it is: `queue` has the oldest messages that wait, in their order. A message goes when it is due, nobody else has it, and no earlier one with an order key of
- * its own waits. The rate is an average: after a pause as many go at once as one second allows, or one. No more than `takeMax` are taken.
+ * its own waits. No more go than the rate allows, and no more than `takeMax`.
  */
 export function decideNext(queue: readonly QueuedMessage[], pace: Pace, nowMs: number, takeMax = Number.POSITIVE_INFINITY): Next {
   const fails = pace.failures >= failingRounds
@@ -27,12 +36,11 @@ export function decideNext(queue: readonly QueuedMessage[], pace: Pace, nowMs: n
   }
   const due = open.filter(({ dueMs }) => dueMs <= nowMs)
   const ready = due.length === 0 && fails && pace.holdUntilMs + probeMs <= nowMs ? open.sort((a, b) => a.dueMs - b.dueMs) : due
-  const stepMs = 1000 / pace.perSecond
+  const stepMs = stepMsOf(pace)
   const fromMs = Math.max(pace.pacedUntilMs, nowMs)
   const inFlight = queue.filter(({ leasedUntilMs }) => leasedUntilMs > nowMs).length
   const room = pace.holdUntilMs > nowMs ? 0 : Math.min(ready.length, (fails ? 1 : inFlightMax) - inFlight, takeMax)
-  const allowed = Math.floor((nowMs + Math.max(1000, stepMs) - fromMs) / stepMs)
-  const take = ready.slice(0, Math.max(0, Math.min(room, allowed)))
+  const take = ready.slice(0, Math.max(0, Math.min(room, allowedNow(pace, nowMs))))
   return {
     take, pacedUntilMs: Math.ceil(fromMs + take.length * stepMs),
     waitMs: room > 0 && take.length === 0 ? Math.ceil(fromMs + stepMs - nowMs - Math.max(1000, stepMs)) : null,

@@ -6,6 +6,7 @@ import type { Ctx } from '../context.ts'
 import { describeError } from '../http/describe-error.ts'
 import type { Allowance } from './allowance.ts'
 import { coalesce, singlesMax, type OpenMessage, type Queue } from './coalesce.ts'
+import { allowedNow } from './decide-next.ts'
 import { fits } from './fits.ts'
 import { endpointEntity, gatherEvents, type Cursors } from './gather-events.ts'
 import { hashOf } from './hash.ts'
@@ -33,7 +34,7 @@ export async function enqueueEvents(ctx: Ctx, endpoints: readonly Endpoint[], al
 
 async function enqueueFor(ctx: Ctx, row: WebhookRow, events: readonly FleetEvent[], until: Cursors): Promise<void> {
   const eventsMax = groupsOf(row.format)
-  const queue = events.length === 0 ? nothingWaits : await readQueue(ctx, row.id, eventsMax === 1 ? events : null)
+  const queue = events.length === 0 ? nothingWaits : await readQueue(ctx, row, eventsMax === 1 ? events : null)
   const { changed, made } = coalesce(events, queue, eventsMax)
   const cursors: Guard = { sql: "SELECT alarm_seq || '/' || audit_seq || '/' || state FROM webhook WHERE id = ?", args: [row.id], is: `${row.alarmSeq}/${row.auditSeq}/enabled` }
   const statements: Statement[] = [{ sql: 'UPDATE webhook SET alarm_seq = ?, audit_seq = ? WHERE id = ?', args: [until.alarmSeq, until.auditSeq, row.id] }]
@@ -47,24 +48,25 @@ async function enqueueFor(ctx: Ctx, row: WebhookRow, events: readonly FleetEvent
   await ctx.db.write(statements, [cursors, stillOpen(changed)])
 }
 
-const nothingWaits: Queue = { waiting: 0, newest: null, bySubject: new Map() }
+const nothingWaits: Queue = { oldest: [], room: 0, newest: null, bySubject: new Map() }
 /** Nobody has tried it, and it repeats nothing: what it says may still change. */
 const isOpen = and(eq(delivery.attempts, 0), eq(delivery.leasedUntilMs, 0), isNull(delivery.replayOf))
 
 /** Reads at most 22 rows, and where `events` have to take the places of older ones, a row for each. */
-async function readQueue(ctx: Ctx, webhookId: string, events: readonly FleetEvent[] | null): Promise<Queue> {
-  const waits = and(eq(delivery.webhookId, webhookId), eq(delivery.state, 'waiting'))
+async function readQueue(ctx: Ctx, row: WebhookRow, events: readonly FleetEvent[] | null): Promise<Queue> {
+  const waits = and(eq(delivery.webhookId, row.id), eq(delivery.state, 'waiting'))
   const columns = { seq: delivery.seq, events: delivery.events }
   if (events === null) {
-    const [counted, [newest]] = await ctx.db.orm.batch([
-      ctx.db.orm.select({ seq: delivery.seq }).from(delivery).where(waits).orderBy(delivery.seq).limit(singlesMax + 1),
+    const [oldest, [newest]] = await ctx.db.orm.batch([
+      ctx.db.orm.select({ seq: delivery.seq, orderKeys: delivery.orderKeys, dueMs: delivery.dueMs, leasedUntilMs: delivery.leasedUntilMs }).from(delivery).where(waits).orderBy(delivery.seq).limit(singlesMax + 1),
       ctx.db.orm.select({ ...columns, open: sql<number>`${isOpen}` }).from(delivery).where(waits).orderBy(desc(delivery.seq)).limit(1),
     ])
-    return { waiting: counted.length, newest: newest?.open === 1 ? newest : null, bySubject: new Map() }
+    const ready = oldest.filter(({ dueMs, leasedUntilMs }) => dueMs <= ctx.nowMs && leasedUntilMs <= ctx.nowMs).length
+    return { oldest, room: allowedNow(row, ctx.nowMs) - ready, newest: newest?.open === 1 ? newest : null, bySubject: new Map() }
   }
   const subjects = JSON.stringify([...new Set(events.map(({ subject }) => subject))])
   const rows = await ctx.db.orm.select({ ...columns, subject: delivery.subject }).from(delivery).where(and(waits, isOpen, sql`${delivery.subject} IN (SELECT value FROM json_each(${subjects}))`)).orderBy(delivery.seq)
-  return { ...nothingWaits, bySubject: new Map(rows.map((row): [string, OpenMessage] => [row.subject, row])) }
+  return { ...nothingWaits, bySubject: new Map(rows.map((open): [string, OpenMessage] => [open.subject, open])) }
 }
 
 /** What is to be changed is still untried. Who else would change it moves the cursors too. */

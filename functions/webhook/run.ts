@@ -1,3 +1,4 @@
+import type { Statement } from '../../db/client.ts'
 import type { Ctx } from '../context.ts'
 import { describeError } from '../http/describe-error.ts'
 import type { Allowance } from './allowance.ts'
@@ -28,6 +29,15 @@ export async function runWebhooks(ctx: Ctx): Promise<void> {
     const allowance = allowed(requestsPerWorker.deliver)
     for (const { row } of ready) background(ctx, takeTurn(ctx, row.id, () => deliverMessages(ctx, row.id, allowance)))
   })
+}
+
+/**
+ * Rides along with a write, so that subscribers cost it no round trip: one row, whose `behind` is 1 when a log has entries that were not yet read for an enabled webhook,
+ * and null where there is no webhook. Reads the webhooks, and two rows of the logs.
+ */
+export const webhooksBehind: Statement = {
+  sql: `SELECT max(state = 'enabled' AND (alarm_seq < coalesce((SELECT max(seq) FROM alarm_event), 0) OR audit_seq < coalesce((SELECT max(seq) FROM audit), 0))) AS behind FROM webhook`,
+  args: [],
 }
 
 /** At once and in the background, by the controller: after a request or a report that may have made something happen. */

@@ -1,13 +1,16 @@
+import { gzipSync } from 'node:zlib'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { DatabaseFault } from '../../db/database-fault.ts'
 import { dispatchDirectives } from '../../functions/directive/dispatch.ts'
 import { makeProbe, readProbe } from '../../functions/ingest/probe.ts'
 import { fromUtf8, toBase64, utf8 } from '../../protocol/bytes.ts'
+import { deriveReportKey, payloadTypes, reportKeyId, sealReport, type Envelope } from '../../protocol/envelope.ts'
 import { limits } from '../../protocol/limits.ts'
 import { roles } from '../../protocol/states.ts'
 import { probeTopic, siteTopic } from '../../protocol/topics.ts'
 import { SiteId } from '../../protocol/ids.ts'
 import { fleet, startController, type Controller } from '../support/controller.ts'
+import { blockMs, blockStart, steadyBlock, steadyNode } from '../support/metric-blocks.ts'
 import { addRelease, enrolSites, startRollout } from '../support/practice-fleet.ts'
 import type { PracticeSite } from '../support/practice-site.ts'
 
@@ -132,6 +135,55 @@ describe('a webhook of the broker', () => {
     }
     controller.deps.db = db
     expect(await post(body)).toMatchObject({ status: 200, body: { accepted: 1 } })
+  })
+})
+
+describe('a compressed report', () => {
+  const block = (blocksAgo: number, nodes = 5) => steadyBlock(blockStart(controller.clock.nowMs()) - blocksAgo * blockMs, ...Array.from({ length: nodes }, (_, i) => steadyNode(`node-${i}`)))
+  const typeOf = ({ payload }: Wire): string => (JSON.parse(Buffer.from(payload, 'base64').toString()) as Envelope).payloadType
+  const blocksKept = async (site: PracticeSite): Promise<number> => Number((await controller.db.orm.all<{ n: number }>(`SELECT count(*) AS n FROM metric_block WHERE site_id = '${site.id}'`))[0]!.n)
+  /** Truthfully sealed by the site, whatever it holds. */
+  async function sealedBy(site: PracticeSite, bytes: Uint8Array): Promise<Wire> {
+    const { crypto, keys } = controller.deps
+    const key = await deriveReportKey(crypto, keys.ingestSecret(), fleet, site.id, 1)
+    const envelope = await sealReport(crypto, new Uint8Array(limits.reportBytesMax), reportKeyId(fleet, site.id, 1), key, () => bytes)
+    return { topic: siteTopic(fleet, site.id, 'report'), payload: toBase64(utf8(JSON.stringify(envelope))) }
+  }
+
+  test('is taken through the webhook and from a bridge, and says what it would have said', async () => {
+    const [first, second] = [await wire(north.message({ kind: 'metrics', block: block(1), alarms: [] })), await wire(south.message({ kind: 'metrics', block: block(1), alarms: [] }))]
+    expect([typeOf(first), typeOf(await hello(north))]).toEqual([payloadTypes.compressedReport, payloadTypes.report])
+    expect(await post(first)).toMatchObject({ status: 200, body: { accepted: 1, refused: [] } })
+    expect(await controller.call('ingest', { as: 'ingest', body: { messages: [second] } })).toMatchObject({ status: 200, body: { accepted: 1, refused: [] } })
+    for (const { id } of [north, south]) {
+      const { nodes } = (await controller.call('getSiteUsage', { params: { site: id } })).body
+      expect(nodes.map(({ node }) => node)).toEqual(['node-0', 'node-1', 'node-2', 'node-3', 'node-4'])
+    }
+  })
+
+  test('that is too long, cut, garbled or about another site is refused by itself, and costs no other its place (F72)', async () => {
+    const good = gzipSync(JSON.stringify({ v: 1 }))
+    const batch = [
+      await hello(north), await sealedBy(south, gzipSync(new Uint8Array(50_000_000))), await sealedBy(south, good.subarray(0, -4)), await sealedBy(south, new Uint8Array(3000).fill(7)), await sealedBy(south, good),
+      { ...(await wire(south.message({ kind: 'metrics', block: block(1), alarms: [] }))), topic: siteTopic(fleet, north.id, 'report') }, await wire(north.message({ kind: 'metrics', block: block(1), alarms: [] })),
+    ]
+    const { status, body } = await post(batch)
+    expect({ status, accepted: body.accepted, refused: body.refused.map(({ index, reason }: { index: number; reason: string }) => [index, reason]) }).toEqual({
+      status: 200, accepted: 2, refused: [[1, 'over its limit'], [2, 'malformed'], [3, 'malformed'], [4, expect.stringContaining('malformed: ')], [5, 'about another site than its topic']],
+    })
+    expect([await presence(north), await blocksKept(north), await blocksKept(south)]).toEqual(['online', 1, 0])
+  })
+
+  test('takes no more memory with it than others: a batch that is long when it is opened is recorded bit by bit, and all of it', async () => {
+    const messages = await Promise.all(Array.from({ length: 200 }, (_, i) => wire(north.message({ kind: 'metrics', block: block(200 - i, 60), alarms: [] }))))
+    expect(messages.reduce((sum, { payload }) => sum + payload.length, 0)).toBeLessThan(limits.ingestOpenedBytesMax / 4)
+    const { db } = controller.deps
+    let lots = 0
+    controller.deps.db = { ...db, write: (statements) => ((lots += statements.filter(({ sql }) => sql.includes('INSERT INTO metric_block')).length), db.write(statements)) }
+    expect(await post([...messages, await hello(south)])).toMatchObject({ status: 200, body: { accepted: 201, refused: [] } })
+    controller.deps.db = db
+    expect(lots).toBe(2)
+    expect([await blocksKept(north), await presence(south)]).toEqual([200, 'online'])
   })
 })
 

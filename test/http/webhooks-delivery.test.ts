@@ -205,15 +205,15 @@ describe('an endpoint that fails', () => {
 
   test('gets no more messages than its rate allows, and all of them in the end', async () => {
     await fleet.subscribe('pager', { perSecond: 2 })
-    // as many as are not put together
-    await fleet.storm(0, 5)
+    // more than go into two messages
+    await fleet.storm(0, 120)
     await fleet.run()
     const counts = [fleet.sent().length]
-    for (let second = 1; fleet.sent().length < 5 && second < 10; second++) {
+    for (let second = 1; entitiesOf(fleet.sent()).length < 120 && second < 10; second++) {
       await fleet.pass(1000, 1000)
       counts.push(fleet.sent().length)
     }
-    expect(counts).toEqual([2, 4, 5])
+    expect([counts, entitiesOf(fleet.sent()).length]).toEqual([[2, 4, 5], 120])
   })
 })
 
@@ -221,7 +221,8 @@ test('where time passes by itself, a run waits for the rate instead of leaving t
   await fleet.subscribe('pager', { perSecond: 4 })
   const ctx = fleet.controller.context()
   const { clock } = fleet.controller
-  await fleet.storm(0, 5)
+  // more than goes into the four messages that go at once
+  await fleet.storm(0, 60)
   const startedMs = clock.nowMs()
   await fleet.run({ ...ctx, clock: { nowMs: clock.nowMs, pause: async (spanMs) => clock.advance(spanMs) } })
   expect([fleet.sent().length, clock.nowMs() - startedMs]).toEqual([5, 250])

@@ -1,9 +1,13 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { answerOf } from '../../functions/adapters/memory/memory-http-sender.ts'
+import { receiveReports } from '../../functions/ingest/receive.ts'
 import { runWebhooks } from '../../functions/webhook/run.ts'
 import type { WebhookFilter } from '../../protocol/http/webhooks.ts'
 import { limits } from '../../protocol/limits.ts'
+import type { ReportBody, StandingAlarm } from '../../protocol/reports.ts'
 import { interleave } from '../support/interleave.ts'
+import { addSites } from '../support/practice-fleet.ts'
+import { PracticeSite } from '../support/practice-site.ts'
 import { startSubscriptions, type Subscriptions } from './webhooks.support.ts'
 
 let fleet: Subscriptions
@@ -68,6 +72,45 @@ describe('an event', () => {
     await fleet.settle()
     expect(told('chat').map((each) => each.split(' ')[0])).toEqual(['alarm.raised', 'alarm.acknowledged', 'alarm.cleared'])
     expect(fleet.sent()[1]!.events[0]!.data).toMatchObject({ by: 'token:admin', note: 'on my way' })
+  })
+})
+
+describe('a report', () => {
+  /** Whether it woke those who tell, and what they told. */
+  async function say(site: PracticeSite, body: ReportBody): Promise<{ woken: boolean; told: string[] }> {
+    const before = told('chat').length
+    const work: Promise<unknown>[] = []
+    await receiveReports({ ...fleet.controller.context(), background: (begun) => void work.push(begun) }, [await site.message(body)])
+    const woken = work.length > 0
+    while (work.length > 0) await work.shift()
+    await fleet.settle()
+    return { woken, told: told('chat').slice(before) }
+  }
+  const block = (alarms: StandingAlarm[]): ReportBody => ({ kind: 'metrics', block: { startMs: fleet.controller.clock.nowMs(), stepS: 60, nodes: [] }, alarms })
+  const full: StandingAlarm = { alarmId: '100.003', entity: '/var', severity: 'major', text: 'full', sinceMs: 1 }
+
+  test('that lists what stands is told of at once, however the alarm was said; one that says nothing new wakes nobody', async () => {
+    await addSites(fleet.controller.db, [{ id: 'emden' }])
+    const site = new PracticeSite(fleet.controller, 'emden')
+    await fleet.subscribe('chat')
+    await site.connect()
+    await fleet.run()
+    expect(await say(site, block([]))).toEqual({ woken: false, told: [] })
+    expect(await say(site, block([full]))).toEqual({ woken: true, told: ['alarm.raised /var major'] })
+    expect(await say(site, block([full]))).toEqual({ woken: false, told: [] })
+    expect(await say(site, block([]))).toEqual({ woken: true, told: ['alarm.cleared /var major'] })
+    expect(await say(site, { kind: 'alarm', alarmId: '120.002', entity: 'check=a', raised: true, severity: 'minor', text: '' })).toEqual({ woken: true, told: ['alarm.raised check=a minor'] })
+  })
+
+  test('wakes nobody for a webhook that is disabled, or where there is none', async () => {
+    await addSites(fleet.controller.db, [{ id: 'emden' }])
+    const site = new PracticeSite(fleet.controller, 'emden')
+    await site.connect()
+    expect(await say(site, block([full]))).toEqual({ woken: false, told: [] })
+    const id = await fleet.subscribe('chat')
+    await call('updateWebhook', { params: { webhook: id }, body: { state: 'disabled' } })
+    await fleet.run()
+    expect(await say(site, block([]))).toEqual({ woken: false, told: [] })
   })
 })
 

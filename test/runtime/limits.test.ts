@@ -2,9 +2,13 @@ import { afterAll, beforeAll, expect } from 'vitest'
 import { contracts } from '../../protocol/http/contracts.ts'
 import type { ReleaseRef, RolloutId, SiteId } from '../../protocol/ids.ts'
 import { limits } from '../../protocol/limits.ts'
+import type { MetricBlock } from '../../protocol/metrics.ts'
+import { fleet } from '../support/controller.ts'
+import { blockMs, blockStart, steadyBlock, steadyNode } from '../support/metric-blocks.ts'
 import { needs } from '../support/needs.ts'
 import { addRelease, addSites } from '../support/practice-fleet.ts'
 import { RemoteSites } from '../support/remote-sites.ts'
+import { sealedMessage } from '../support/sealed-message.ts'
 import { measureInvocation, workerdOf, type Cost, type Resources } from './measure-invocation.ts'
 import { startRig, type Rig } from './rig.ts'
 
@@ -74,6 +78,21 @@ describe('1,000 sites and one Worker, against the limits of the platform', () =>
     const [online] = await rig.db.write([{ sql: "SELECT count(*) AS n FROM site WHERE presence = 'online'", args: [] }])
     expect(online!.rows[0]!.n).toBe(siteIds.length)
   })
+
+  test('a batch of reports that were compressed as far as it goes is opened bit by bit (F72)', async () => {
+    const zeros = Array.from({ length: limits.samplesPerBlockMax }, () => 0)
+    const startMs = blockStart(Date.now()) - blockMs
+    const nodes = Array.from({ length: limits.nodesPerSiteMax }, (_, i) => ({ ...steadyNode(`node-${i}`, { used: {} }), cpu: zeros, memory: zeros, received: zeros, sent: [] }))
+    const [site] = siteIds as [SiteId]
+    const say = (seq: number, block: MetricBlock) =>
+      sealedMessage(rig.bridge.ingestSecret, { v: 1, fleet, site, incarnation: 1, bootId: '1'.padStart(32, '0') as never, seq, sentAtMs: startMs, body: { kind: 'metrics', block, alarms: [] } })
+    const messages = await Promise.all(Array.from({ length: batch }, (_, i) => say(1000 + i, { startMs, stepS: 5, nodes })))
+    const [opened, sent] = [batch * JSON.stringify(nodes).length, messages.reduce((sum, { payload }) => sum + payload.length, 0)]
+    expect(opened / sent).toBeGreaterThan(20)
+    await post('long blocks of metrics', messages)
+    await post('ordinary block', [await say(2000, steadyBlock(startMs, steadyNode('alpha', { cpu: 250 }), steadyNode('beta')))])
+    expect(await rig.worker.client.call(contracts.getSiteUsage, { params: { site }, query: {} })).toMatchObject({ nodes: [{ node: 'alpha' }, { node: 'beta' }] })
+  }, 120_000)
 
   test('a rollout in waves reaches each of them with one grant, within the Free plan\'s 50 subrequests an invocation', async () => {
     const body = { name: 'in waves', target: { release: releases[0]!.id }, selector: { all: true as const }, policy: { maxParallel: 500 } }

@@ -4,6 +4,7 @@ import type { Snapshot } from '../../db/open-snapshot.ts'
 import { token } from '../../db/schema/operations.ts'
 import { memoryHttpSender } from '../../functions/adapters/memory/memory-http-sender.ts'
 import { createMemoryObjectStore } from '../../functions/adapters/memory/memory-object-store.ts'
+import { gunzip } from '../../functions/adapters/node/gunzip.ts'
 import { hashSecret } from '../../functions/auth/secret.ts'
 import { newContext, type Deps } from '../../functions/context.ts'
 import { createApp } from '../../functions/http/app.ts'
@@ -81,7 +82,7 @@ export class SimController {
     const text = (length: number): string => Array.from({ length }, () => alphabet[random.between(0, 31)]).join('')
     const timeText = (nowMs: number): string => Array.from({ length: 10 }, (_, i) => alphabet[Math.floor(nowMs / 32 ** (9 - i)) % 32]).join('')
     this.base = {
-      store: this.store, broker, http: memoryHttpSender(), clock, crypto,
+      store: this.store, broker, http: memoryHttpSender(), clock, crypto, gunzip,
       ids: { sortable: (nowMs) => timeText(Math.trunc(nowMs)) + text(16), secret: (length) => random.bytes(length) },
       keys: { fleetKey: () => fleetKey, ingestSecret: () => secret },
       log: { write: (level, event, facts) => level === 'error' && world.note(`controller ${event} ${String(facts.error ?? facts.cause ?? '').slice(0, 300)}`) },

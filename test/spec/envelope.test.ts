@@ -5,6 +5,7 @@ import { deriveReportKey, openEnvelope, openReport, parsePayload, payloadTypes, 
 import { SiteId } from '../../protocol/ids.ts'
 import { limits } from '../../protocol/limits.ts'
 import { Trust } from '../../protocol/trust.ts'
+import { gunzip } from '../../functions/adapters/node/gunzip.ts'
 import { nodeCrypto } from '../../functions/adapters/node/node-crypto.ts'
 import { syncCrypto } from '../support/sync-crypto.ts'
 import { fleet, newKey, type Key } from './keys.ts'
@@ -110,21 +111,21 @@ describe('a sealed report', () => {
   const seal = async () => sealReport(syncCrypto, payload, keyid, await deriveReportKey(syncCrypto, secret, fleet, site, 1))
 
   test('opens with nothing read: the key id says whose key to derive', async () => {
-    const opened = await openReport(syncCrypto, await seal(), keyFor)
+    const opened = await openReport(syncCrypto, gunzip, await seal(), keyFor)
     expect(opened.ok && fromUtf8(opened.value.payload)).toBe('{"says":"hello"}')
   })
 
   test('of one site or incarnation does not pass for another (F31, F40)', async () => {
     const sealed = await seal()
     for (const keyid of [reportKeyId(fleet, SiteId.parse('north-2'), 1), reportKeyId(fleet, site, 2)]) {
-      expect(await openReport(syncCrypto, { ...sealed, signatures: [{ ...sealed.signatures[0]!, keyid }] }, keyFor)).toMatchObject({ ok: false, refusal: { reason: 'bad-signature' } })
+      expect(await openReport(syncCrypto, gunzip, { ...sealed, signatures: [{ ...sealed.signatures[0]!, keyid }] }, keyFor)).toMatchObject({ ok: false, refusal: { reason: 'bad-signature' } })
     }
   })
 
   test('that was changed on its way, or is of a fleet that is not ours, is refused', async () => {
     const sealed = await seal()
-    expect(await openReport(syncCrypto, { ...sealed, payload: toBase64(utf8('{"says":"hollo"}')) }, keyFor)).toMatchObject({ ok: false, refusal: { reason: 'bad-signature' } })
-    expect(await openReport(syncCrypto, { ...sealed, signatures: [{ ...sealed.signatures[0]!, keyid: 'elsewhere/north-1/1' }] }, keyFor)).toMatchObject({ ok: false, refusal: { reason: 'unknown-key' } })
+    expect(await openReport(syncCrypto, gunzip, { ...sealed, payload: toBase64(utf8('{"says":"hollo"}')) }, keyFor)).toMatchObject({ ok: false, refusal: { reason: 'bad-signature' } })
+    expect(await openReport(syncCrypto, gunzip, { ...sealed, signatures: [{ ...sealed.signatures[0]!, keyid: 'elsewhere/north-1/1' }] }, keyFor)).toMatchObject({ ok: false, refusal: { reason: 'unknown-key' } })
   })
 })
 

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { coalesce, singlesMax, type Queue } from '../../functions/webhook/coalesce.ts'
-import { decideNext, type Pace, type QueuedMessage } from '../../functions/webhook/decide-next.ts'
+import { allowedNow, decideNext, type Pace, type QueuedMessage } from '../../functions/webhook/decide-next.ts'
+import { hashOf } from '../../functions/webhook/hash.ts'
 import { judgeAnswer } from '../../functions/webhook/judge-answer.ts'
 import { retryDelayMs } from '../../functions/webhook/retry-delay.ts'
 import type { FleetEvent } from '../../protocol/events.ts'
@@ -53,6 +54,10 @@ describe('whose turn it is', () => {
     expect(sent).toBeGreaterThan(60_000 / stepMs * 0.95)
   })
 
+  test.each([[0.1, 0, 1], [0.1, 1, 0], [2, 0, 2], [2, 500, 1], [2, 501, 0], [20, 0, 20], [20, 975, 0], [20, 950, 1]])('at %d a second, used up for %d ms to come, it lets %d go', (perSecond, usedMs, count) => {
+    expect(allowedNow({ ...pace, perSecond, pacedUntilMs: nowMs + usedMs }, nowMs)).toBe(count)
+  })
+
   test('what only the rate holds up says for how long', () => {
     const next = decideNext([queued(1, [1])], { ...pace, perSecond: 2, pacedUntilMs: nowMs + 900 }, nowMs)
     expect(next).toMatchObject({ take: [], waitMs: 400 })
@@ -63,7 +68,11 @@ describe('whose turn it is', () => {
 
 const event = (n: number, subject = `alarm/${n}`, text = ''): FleetEvent => ({ specversion: '1.0', id: `alarm-${n}`, source: 's', type: 't', subject, time: '2026-06-01T12:00:00Z', datacontenttype: 'application/json', data: { message: text } })
 const events = (from: number, count: number): FleetEvent[] => Array.from({ length: count }, (_, i) => event(from + i))
-const empty: Queue = { waiting: 0, newest: null, bySubject: new Map() }
+const empty: Queue = { oldest: [], room: 100, newest: null, bySubject: new Map() }
+/** What waits: messages about the alarms of these numbers. */
+const waiting = (...about: number[]): Queue['oldest'] => about.map((n, i) => ({ seq: i, orderKeys: [hashOf(`alarm/${n}`)] }))
+const many = waiting(...Array.from({ length: singlesMax + 1 }, (_, i) => 1000 + i))
+const ids = (messages: readonly (readonly FleetEvent[])[]): string[][] => messages.map((each) => each.map(({ id }) => id.slice('alarm-'.length)))
 
 describe('events become messages', () => {
   test('one by one while few wait, then together, and none is lost or out of order', () => {
@@ -73,23 +82,39 @@ describe('events become messages', () => {
     expect(made.slice(singlesMax).map((each) => each.length).every((length) => length > 1 && length <= 64)).toBe(true)
   })
 
+  test('one by one as long as the rate lets all go at once; what would only wait for it goes along with the last', () => {
+    expect(ids(coalesce(events(0, 5), { ...empty, room: 3 }, 64).made)).toEqual([['0'], ['1'], ['2', '3', '4']])
+    expect(ids(coalesce(events(0, 3), { ...empty, room: 0 }, 64).made)).toEqual([['0', '1', '2']])
+    const open = { seq: 0, events: events(0, 1) }
+    const { made, changed } = coalesce(events(1, 2), { ...empty, oldest: waiting(0), room: -1, newest: open }, 64)
+    expect([made, ids(changed.map((each) => each.events))]).toEqual([[], [['0', '1', '2']]])
+  })
+
+  test('but nothing goes along with, or takes along, what waits for an earlier message about the same', () => {
+    const about = (n: number, subject: number): FleetEvent => event(n, `alarm/${subject}`)
+    const behind = { ...empty, oldest: [...waiting(7), { seq: 9, orderKeys: [hashOf('alarm/7')] }], room: 0, newest: { seq: 9, events: [about(1, 7)] } }
+    expect(coalesce([about(2, 8), about(3, 9)], behind, 64)).toEqual({ changed: [], made: [[about(2, 8), about(3, 9)]] })
+    const { made, changed } = coalesce([about(1, 8), about(2, 7), about(3, 9), about(4, 10)], { ...empty, oldest: waiting(7), room: 0 }, 64)
+    expect([ids(made), changed]).toEqual([[['1'], ['2'], ['3', '4']], []])
+  })
+
   test('go along with the newest that nobody has tried, up to what a message holds', () => {
     const newest = { seq: 9, events: events(0, 62) }
-    const { made, changed } = coalesce(events(62, 4), { ...empty, waiting: singlesMax + 1, newest }, 64)
+    const { made, changed } = coalesce(events(62, 4), { ...empty, oldest: many, newest }, 64)
     expect([changed.map((each) => [each.seq, each.events.length]), made.map((each) => each.length)]).toEqual([[[9, 64]], [2]])
     expect(newest.events).toHaveLength(62)
   })
 
   test('that are long fill a message by their bytes', () => {
     const long = Array.from({ length: 30 }, (_, i) => event(i, `alarm/${i}`, 'ü'.repeat(2000)))
-    const { made } = coalesce(long, { ...empty, waiting: singlesMax + 1 }, 64)
+    const { made } = coalesce(long, { ...empty, oldest: many }, 64)
     expect(made.every((each) => Buffer.byteLength(JSON.stringify(each)) <= limits.webhookBodyBytesMax)).toBe(true)
     expect([made.flat().length, made.length < 30]).toEqual([30, true])
   })
 
   test('of alarms take the place of older ones, where a receiver keeps one state of each', () => {
-    const waiting = new Map([['alarm/1', { seq: 5, events: [event(1)] }]])
-    const { made, changed } = coalesce([event(2, 'alarm/1'), event(3, 'alarm/1'), event(4, 'alarm/2'), event(5, 'alarm/2'), event(6, 'rollout/1'), event(7, 'rollout/1')], { ...empty, bySubject: waiting }, 1)
+    const untold = new Map([['alarm/1', { seq: 5, events: [event(1)] }]])
+    const { made, changed } = coalesce([event(2, 'alarm/1'), event(3, 'alarm/1'), event(4, 'alarm/2'), event(5, 'alarm/2'), event(6, 'rollout/1'), event(7, 'rollout/1')], { ...empty, bySubject: untold }, 1)
     expect(changed).toEqual([{ seq: 5, events: [event(3, 'alarm/1')] }])
     expect(made.map((each) => each.map(({ id }) => id))).toEqual([['alarm-5'], ['alarm-6'], ['alarm-7']])
   })

@@ -4,6 +4,7 @@ import { token } from '../../db/schema/operations.ts'
 import { memoryBroker, type MemoryBroker } from '../../functions/adapters/memory/memory-broker.ts'
 import { memoryHttpSender } from '../../functions/adapters/memory/memory-http-sender.ts'
 import { createMemoryObjectStore } from '../../functions/adapters/memory/memory-object-store.ts'
+import { gunzip } from '../../functions/adapters/node/gunzip.ts'
 import { nodeCrypto } from '../../functions/adapters/node/node-crypto.ts'
 import { sortableIds } from '../../functions/adapters/node/sortable-ids.ts'
 import { hashSecret } from '../../functions/auth/secret.ts'
@@ -60,7 +61,7 @@ export async function startController(options: { trust?: boolean; databaseUrl?: 
   const logs: LogLine[] = []
   const background: Promise<unknown>[] = []
   const deps: Deps = {
-    db, store, broker, http, clock, ids: sortableIds, crypto: nodeCrypto,
+    db, store, broker, http, clock, ids: sortableIds, crypto: nodeCrypto, gunzip,
     keys: { fleetKey: () => fleetKey, ingestSecret: () => secret },
     log: { write: (level, event, facts) => void logs.push({ level, event, facts }) },
     config: { fleet, publicUrl: 'https://fleet.test', version: '0.0.0-test', host: 'node' },

@@ -1,5 +1,6 @@
 import { encodeListing } from '../../artifact/encode-listing.ts'
 import type { HttpRequest, HttpResponse, MqttConnection, MqttMessage, MqttOptions, Network } from '../../edge-agent/host/host.ts'
+import { gunzip } from '../../functions/adapters/node/gunzip.ts'
 import { canonicalJson, fromUtf8, toBase64, toHex, utf8 } from '../../protocol/bytes.ts'
 import type { KeyPair } from '../../protocol/crypto.ts'
 import { Directive } from '../../protocol/directives.ts'
@@ -43,6 +44,8 @@ export class FakeController implements Network {
   readonly manifests = new Map<string, { envelope: Envelope; index: Digest; indexBytes: number }>()
   /** Every report that was sealed rightly, in the order it came. */
   readonly reports: Report[] = []
+  /** Of the envelope of each of them. */
+  readonly reportTypes: string[] = []
   readonly requests: string[] = []
   /** Looked at before an object is served; answers in its place where it gives something. */
   interceptObject: ((request: HttpRequest, bytes: Uint8Array) => Partial<HttpResponse> | null) | null = null
@@ -187,10 +190,12 @@ export class FakeController implements Network {
   }
 
   private async ingest(topic: string, payload: Uint8Array): Promise<void> {
-    const opened = await openReport(syncCrypto, JSON.parse(fromUtf8(payload)), () => deriveReportKey(syncCrypto, ingestSecret, fleet, site, this.incarnation))
+    const envelope = JSON.parse(fromUtf8(payload)) as Envelope
+    const opened = await openReport(syncCrypto, gunzip, envelope, () => deriveReportKey(syncCrypto, ingestSecret, fleet, site, this.incarnation))
     if (!opened.ok) throw new Error(`a report under ${topic} is refused: ${JSON.stringify(opened.refusal)}`)
     const report = Report.parse(JSON.parse(fromUtf8(opened.value.payload)))
     this.reports.push(report)
+    this.reportTypes.push(envelope.payloadType)
     this.onReport?.(report)
   }
 

@@ -5,7 +5,7 @@ const untold = async () => refuse('this machine does not tell')
 
 /** Of a machine that has nothing to say: nothing is measured and nothing is wrong. */
 export const quietSensors: Sensors = {
-  sample: async (nodes) => nodes.map(({ name }) => ({ node: name, countersAtMs: 0, cpu: null, memory: null, filesystems: [], interfaces: [], pods: null })),
+  sample: async (nodes) => nodes.map(({ name }) => ({ node: name, countersAtMs: 0, cpu: null, memory: null, filesystems: [], unread: [], interfaces: [], pods: null })),
   directoryBytes: untold,
   failedUnits: async () => ok([]),
   disks: async () => [],

@@ -1,9 +1,10 @@
-import { canonicalJson, fromBase64, fromUtf8 } from '../../../protocol/bytes.ts'
+import { canonicalJson } from '../../../protocol/bytes.ts'
 import type { Directive } from '../../../protocol/directives.ts'
 import { comparePositions, type Position } from '../../../protocol/ids.ts'
 import type { AttemptReport, Report, StandingAlarm } from '../../../protocol/reports.ts'
 import type { Outcome } from '../../../protocol/states.ts'
 import { checkUpgradePath } from '../../../protocol/upgrade-path.ts'
+import { payloadOf } from '../../support/payload-of.ts'
 import type { SimFleet } from '../fleet.ts'
 import type { SimRelease } from '../releases.ts'
 import type { AgentEvent, SimSite } from '../site.ts'
@@ -260,5 +261,3 @@ export const statusOf = (site: SimSite) => {
 }
 
 const endOf = ({ deployment, attempt, outcome }: Pick<AttemptReport, 'attempt' | 'outcome'> & { deployment: string }): string => `${deployment}/${attempt}/${outcome}`
-
-const payloadOf = <T>(envelope: Uint8Array): T => JSON.parse(fromUtf8(fromBase64((JSON.parse(fromUtf8(envelope)) as { payload: string }).payload))) as T
