@@ -27,9 +27,9 @@ import { createTrustRefresh } from './link/refresh-trust.ts'
 import { reportIn } from './link/report-in.ts'
 import { createTimeFacts } from './link/time-facts.ts'
 import { silentLog, type Log } from './log.ts'
-import { lookAtComponents } from './monitor/look-at-components.ts'
 import { createMonitor } from './monitor/monitor.ts'
 import { openMonitorState } from './monitor/state.ts'
+import { createComponentWatch } from './monitor/watch-components.ts'
 import { openSite } from './open-site.ts'
 import { createNumbering } from './report/number-reports.ts'
 import { createOutgoing } from './report/outgoing.ts'
@@ -162,7 +162,7 @@ async function startLife({ config, host, crypto, drivers = allDrivers, log = sil
   const site = { host, drivers, held, journal, releases, nodes: config.nodes, nodesDirectory: paths.nodes, content: createContentStore(host.files, paths) }
   const monitor = createMonitor({
     host, crypto, log, report, show: outgoing.show, life, nodes: config.nodes, state: await openMonitorState(host.files, crypto, paths.monitor, log),
-    certificates: () => ownCertificates(siteIdentity.enrolment.broker, certificates), components: (signal) => lookAtComponents(site, signal),
+    certificates: () => ownCertificates(siteIdentity.enrolment.broker, certificates), components: createComponentWatch(site),
     check: (check, signal) => trySiteCheck(host, config.commands ?? {}, check, signal),
   })
   const worker = createWorker({

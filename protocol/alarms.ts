@@ -41,6 +41,9 @@ const entries: readonly AlarmEntry[] = [
     'A directory holds more than the budget that the site\'s monitoring gives it.', 'Remove what is not needed from it, or raise its budget.'),
   entry('100.005', 'Disk unhealthy', 'site', ['critical', 'major', 'warning'], 'node=NAME.disk=DEVICE', 'equipment', 'disk-failure', 'critical', false,
     'The kernel reports errors of a filesystem, a degraded array, worn-out flash, or a filesystem that became read-only.', 'Save what is on it and replace the disk; a filesystem with errors wants a check while it is not mounted.'),
+  entry('100.006', 'Filesystem unreadable', 'site', ['major'], 'node=NAME.filesystem=PATH', 'equipment', 'input-output-device-error', null, false,
+    'How full a filesystem is cannot be told: its disk hangs, or refuses to be read. Its other alarms stay as they were. While two hang, the agent asks none, and knows nothing new of the others either.',
+    'Look at its disk and at the kernel\'s log. One that nobody needs is unmounted, or left out: `filesystem.ignore` in the site\'s monitoring.'),
   entry('110.001', 'Network interface down', 'site', ['critical', 'major', 'minor'], 'node=NAME.interface=NAME', 'communications', 'link-failure', 'critical', true,
     'An interface that is watched has no link.', 'Check cable, switch port and module.'),
   entry('110.002', 'Clock off', 'site', ['critical', 'major', 'minor'], 'node=NAME.clock', 'time-domain-violation', 'timing-problem', null, false,
@@ -49,8 +52,9 @@ const entries: readonly AlarmEntry[] = [
     'A systemd unit is in the state failed.', 'Read its journal, mend the cause, then `systemctl reset-failed` or restart it.'),
   entry('120.002', 'Check failed', 'site', ['critical', 'major', 'minor', 'warning'], 'check=NAME', 'processing-error', 'application-subsystem-failure', 'critical', true,
     'A check that the site\'s monitoring declares fails.', 'See what the check says; what to do is up to whoever declared it.'),
-  entry('120.003', 'Component failed', 'site', ['critical', 'major'], 'node=NAME.component=NAME', 'processing-error', 'software-program-abnormally-terminated', 'critical', true,
-    'A component of the release that runs fails its health checks, or is not what was installed.', 'If it began with a rollout, return the site to the release before it; else mend the component or deploy the release again.'),
+  entry('120.003', 'Component failed', 'site', ['critical', 'major'], 'node=NAME.component=NAME[.files]', 'processing-error', 'software-program-abnormally-terminated', 'critical', true,
+    'A component of the release that runs fails its health checks, or is not what was installed. `.files`: files of its tree were removed or changed there.',
+    'If it began with a rollout, return the site to the release before it; else mend the component, put its files back, or take the site to another release and back.'),
   entry('130.001', 'Certificate expires', 'site', ['critical', 'major', 'minor'], 'certificate=PATH', 'security-violation', 'key-expired', null, false,
     'A certificate has expired or soon will.', 'Renew it. The agent renews its own by itself; if that one stands, look at the agent\'s log.'),
   entry('140.001', 'Kubernetes unreachable', 'site', ['critical', 'major'], 'kubernetes', 'processing-error', 'application-subsystem-failure', 'critical', true,
@@ -93,7 +97,7 @@ export const alarmCatalogue: ReadonlyMap<string, AlarmEntry> = new Map(entries.m
 
 /** Ids by what the code calls them. */
 export const alarmIds = {
-  cpu: '100.001', memory: '100.002', filesystem: '100.003', directory: '100.004', disk: '100.005', interface: '110.001', clock: '110.002', unit: '120.001', check: '120.002', component: '120.003',
+  cpu: '100.001', memory: '100.002', filesystem: '100.003', directory: '100.004', disk: '100.005', filesystemUnread: '100.006', interface: '110.001', clock: '110.002', unit: '120.001', check: '120.002', component: '120.003',
   certificate: '130.001', kubernetes: '140.001', kubernetesNode: '140.002', systemPod: '140.003', tooMany: '190.001', forgedDirective: '200.001', duplicateIdentity: '200.002',
   siteOffline: '200.003', siteSuspect: '200.004', clockSkew: '200.005', agentTooOld: '200.006', nodeLocked: '200.007', rolloutPaused: '300.001', deploymentFailed: '300.002', needsHands: '300.003',
   webhookFailing: '400.001', storeUnreachable: '400.002', brokerUnreachable: '400.003',

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { canonicalJson } from './bytes.ts'
 import { limits } from './limits.ts'
 import { severities } from './states.ts'
@@ -60,8 +60,11 @@ export const MonitoringSettings = z.strictObject({
   /** Days left; the agent's own, and those in these files. */
   certificates: z.strictObject({ minor: z.number().min(0).nullable().optional(), major: z.number().min(0).nullable().optional(), critical: z.number().min(0).nullable().optional(), files: z.array(AbsolutePath).max(64).optional() }).optional(),
   kubernetes: z.strictObject({ enabled: z.boolean().optional(), namespaces: z.array(z.string().min(1).max(63)).max(16).optional(), raiseAfter: debounce.raiseAfter, clearAfter: debounce.clearAfter }).optional(),
-  /** Whether the health checks of the running release's components go on after its deployment, and how often. */
-  components: z.strictObject({ enabled: z.boolean().optional(), everyS: z.int().min(10).max(86_400).optional(), raiseAfter: debounce.raiseAfter, clearAfter: debounce.clearAfter }).optional(),
+  /**
+   * Whether the health checks of the running release's components go on after its deployment, and how often; `ignore` names what may change
+   * in their trees: `COMPONENT` or `COMPONENT/PATH`, with all below it.
+   */
+  components: z.strictObject({ enabled: z.boolean().optional(), ignore: z.array(z.string().min(1).max(limits.pathBytesMax)).max(64).optional(), everyS: z.int().min(10).max(86_400).optional(), raiseAfter: debounce.raiseAfter, clearAfter: debounce.clearAfter }).optional(),
   checks: z.array(SiteCheck).max(limits.siteChecksMax).refine((checks) => new Set(checks.map(({ name }) => name)).size === checks.length, 'two checks have the same name').optional(),
 })
 export type MonitoringSettings = z.infer<typeof MonitoringSettings>
@@ -79,7 +82,7 @@ export const monitoringDefaults = {
   disks: { enabled: true, ignore: [] },
   certificates: { minor: 30, major: 14, critical: 3, files: [] },
   kubernetes: { enabled: true, namespaces: ['kube-system'], raiseAfter: 3, clearAfter: 2 },
-  components: { enabled: true, everyS: 300, raiseAfter: 2, clearAfter: 1 },
+  components: { enabled: true, ignore: [], everyS: 300, raiseAfter: 2, clearAfter: 1 },
   checks: [],
 } as const satisfies MonitoringSettings
 

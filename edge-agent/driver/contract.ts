@@ -54,6 +54,8 @@ export interface Driver {
   commit(host: Host, change: Change): Promise<void>
   rollback(host: Host, change: Change): Promise<void>
   cleanup(host: Host, change: Change): Promise<void>
+  /** Where the tree of `to` lies for as long as it is in effect, as a path of the host. Absent where a driver keeps no tree as it came. */
+  placed?(host: Host, change: Change): Promise<string>
 }
 
 export type DriverVerb = 'observe' | 'stage' | 'apply' | 'verify' | 'commit' | 'rollback' | 'cleanup'

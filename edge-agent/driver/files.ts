@@ -167,4 +167,5 @@ export const filesDriver: Driver = {
   commit: ({ files }, change) => notes.remove(files, change, asideNote),
   rollback,
   cleanup,
+  placed: ({ files }, change) => treePath(files, change, change.to!.tree),
 }

@@ -13,8 +13,8 @@ export interface Sensors {
    * only of its root where that is not `/`), others from their kubelet where Kubernetes may be asked and knows their name, else from their root directory.
    */
   sample(nodes: readonly Node[], ask: { kubernetes: boolean }): Promise<NodeSample[]>
-  /** What the files below a directory of a node take on its disk; other filesystems mounted in it are not counted. `complete` is false where there were too many to count. */
-  directoryBytes(node: Node, path: string): Promise<Result<{ sizeBytes: number; complete: boolean }, string>>
+  /** What the files below a directory of a node take on its disk; other filesystems mounted in it are not counted. `complete` is false where there were too many to count; null: there is no such directory. */
+  directoryBytes(node: Node, path: string): Promise<Result<{ sizeBytes: number; complete: boolean }, string> | null>
   /** Units that systemd calls failed. */
   failedUnits(): Promise<Result<FailedUnit[], string>>
   /** What is wrong with disks as far as the kernel says; none where all is well or nothing is said. */
@@ -35,6 +35,8 @@ export type NodeSample = {
   cpu: { busyMs: number; totalMs: number } | null
   memory: { totalBytes: number; availableBytes: number } | null
   filesystems: FilesystemSample[]
+  /** Those that are there as well, and of which nothing can be told. */
+  unread: UnreadFilesystem[]
   interfaces: InterfaceSample[]
   /** Running pods; null where there is no Kubernetes, or it does not say. */
   pods: number | null
@@ -51,6 +53,9 @@ export type FilesystemSample = {
   /** Places for files, which run out by themselves; null where it has no fixed number of them. */
   inodes: { total: number; available: number } | null
 }
+
+/** `why`: the system's code (`EIO`); `no-answer`: its disk hangs; `not-asked`: others hang, and have the threads that could be spared for it. */
+export type UnreadFilesystem = { path: string; why: string }
 
 /** Counters grow since the interface came up; null for those that are not known. */
 export type InterfaceSample = {

@@ -94,11 +94,19 @@ export function judgeKubernetes(found: Result<KubernetesFacts, string> | null, {
 export const judgeCheck = (name: string, finding: string | null, severity: Severity, debounce: Pick<Debounce, 'raiseAfter' | 'clearAfter'>): Looked =>
   new Map([[`check:${name}`, [findingReading({ alarmId: alarmIds.check, entity: entityOf(`check=${name}`), text: bounded(`${name}: ${finding ?? 'passed'}`) }, finding === null ? null : severity, { ...debounce, outOf: debounce.raiseAfter })]]])
 
-/** What is wrong with one component on one node; null: it is healthy, and what was installed. */
-export type ComponentFound = { node: string; component: string; finding: { text: string; severity: Severity } | null }
+/**
+ * What is wrong with one component on one node; null: it is healthy, and its driver sees in effect what was installed. `tree` where its files
+ * were looked at: what is wrong with them, null for nothing, undefined for not known yet.
+ */
+export type ComponentFound = { node: string; component: string; finding: { text: string; severity: Severity } | null; tree?: { digest: string; wrong: string | null | undefined } }
 
+/** The digest is part of a tree's scope: of one that is not installed any more, nothing stands. */
 export const judgeComponents = (all: readonly ComponentFound[], { components }: Watch): Looked =>
-  new Map(all.map(({ node, component, finding }) => [`components ${node} ${component}`, [
-    findingReading({ alarmId: alarmIds.component, entity: entityOf(`node=${node}.component=${component}`), text: bounded(`${component} of ${node}: ${finding?.text ?? 'healthy'}`) }, finding?.severity ?? null, { ...components, outOf: components.raiseAfter }),
-  ]]))
-
+  new Map(all.flatMap(({ node, component, finding, tree }): [string, Reading[] | null][] => {
+    const entity = `node=${node}.component=${component}`
+    const reading = (of: string, text: string, severity: Severity | null): Reading[] =>
+      [findingReading({ alarmId: alarmIds.component, entity: entityOf(of), text: bounded(`${component} of ${node}: ${text}`) }, severity, { ...components, outOf: components.raiseAfter })]
+    const own: [string, Reading[]] = [`components ${node} ${component}`, reading(entity, finding?.text ?? 'healthy', finding?.severity ?? null)]
+    if (tree === undefined) return [own]
+    return [own, [`components ${node} ${component} ${tree.digest}`, tree.wrong === undefined ? null : reading(`${entity}.files`, tree.wrong ?? 'as installed', tree.wrong === null ? null : 'major')]]
+  }))

@@ -17,8 +17,11 @@ export type Reading = {
   debounce: Debounce
 }
 
+/** One thing of several in a scope that could not be told this time: nothing changes for it. */
+export type Untold = { alarmId: string; entity: string; untold: true }
+
 /** What one look at a source found, by scope: null where it could not be told, which changes nothing. */
-export type Looked = ReadonlyMap<string, readonly Reading[] | null>
+export type Looked = ReadonlyMap<string, readonly (Reading | Untold)[] | null>
 
 /** Something that is wrong, after debouncing. `scope` says with what it is looked at: `SOURCE` or `SOURCE DETAIL`. */
 export type Condition = { scope: string; alarmId: string; entity: string; severity: Severity; text: string }
@@ -56,16 +59,26 @@ export function judge(before: Judgement, source: string, looked: Looked): Judgem
 
 export const conditionsOf = (judgement: Judgement): Condition[] => [...judgement.values()].flatMap((scope) => [...scope.values()].flatMap(({ condition }) => (condition === null ? [] : [condition])))
 
-function judgeScope(scope: string, before: ReadonlyMap<string, Watched>, readings: readonly Reading[]): Map<string, Watched> {
+function judgeScope(scope: string, before: ReadonlyMap<string, Watched>, looked: readonly (Reading | Untold)[]): Map<string, Watched> {
   const worstByKey = new Map<string, Reading>()
-  for (const reading of readings) {
+  const untold = new Set<string>()
+  for (const reading of looked) {
+    if ('untold' in reading) {
+      untold.add(alarmKey(reading))
+      continue
+    }
     const other = worstByKey.get(alarmKey(reading))
     if (other === undefined || isWorse(reading.beyond, other.beyond)) worstByKey.set(alarmKey(reading), reading)
   }
   const after = new Map<string, Watched>()
   for (const [key, reading] of worstByKey) after.set(key, judgeReading(scope, before.get(key), reading))
   for (const [key, watched] of before) {
-    if (worstByKey.has(key) || watched.condition === null) continue
+    if (worstByKey.has(key)) continue
+    if (untold.has(key)) {
+      after.set(key, watched)
+      continue
+    }
+    if (watched.condition === null) continue
     const { alarmId, entity, text } = watched.condition
     const gone = judgeReading(scope, watched, { alarmId, entity, beyond: null, near: null, text: () => text, debounce: watched.debounce })
     if (gone.condition !== null) after.set(key, gone)

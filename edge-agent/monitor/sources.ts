@@ -1,6 +1,6 @@
 import type { SiteCheck } from '../../protocol/monitoring.ts'
 import type { Host } from '../host/host.ts'
-import { onNode, type Node } from '../node/node.ts'
+import type { Node } from '../node/node.ts'
 import type { Looked } from './judge.ts'
 import { judgeCertificates, judgeCheck, judgeClock, judgeComponents, judgeDirectories, judgeDisks, judgeKubernetes, judgeUnits, type ComponentFound, type DirectoryFound } from './judge-site.ts'
 import type { Watch } from './watch.ts'
@@ -14,8 +14,8 @@ export type SourceParts = {
   certificates(): Promise<{ name: string; pem: string; renewAtMs: number | null }[]>
   /** Tries a declared check once; null when it passed, else what was wrong. */
   check(check: SiteCheck, signal: AbortSignal): Promise<string | null>
-  /** Health of the components that run; null while an attempt is under way. */
-  components(signal: AbortSignal): Promise<ComponentFound[] | null>
+  /** Health of the components that run, and whether their files are as installed but for those to be ignored; null while an attempt is under way. */
+  components(ignore: readonly string[], signal: AbortSignal): Promise<ComponentFound[] | null>
 }
 
 /** One thing that is looked at again and again. Its name is the first word of its scopes. Null: nothing could be told this time. */
@@ -37,7 +37,8 @@ export function sourcesOf(watch: Watch, parts: SourceParts): Source[] {
     const found: DirectoryFound[] = []
     for (const node of nodes) {
       for (const [path, budgetBytes] of budgets) {
-        if ((await host.files.facts(onNode(node, path))) !== null) found.push({ node: node.name, path, budgetBytes, found: await sensors.directoryBytes(node, path) })
+        const size = await sensors.directoryBytes(node, path)
+        if (size !== null) found.push({ node: node.name, path, budgetBytes, found: size })
       }
     }
     return judgeDirectories(found, watch)
@@ -55,7 +56,7 @@ export function sourcesOf(watch: Watch, parts: SourceParts): Source[] {
   }
 
   async function lookAtComponents(signal: AbortSignal): Promise<Looked | null> {
-    const found = await parts.components(signal)
+    const found = await parts.components(watch.components.ignore, signal)
     return found === null ? null : judgeComponents(found, watch)
   }
 

@@ -84,7 +84,7 @@ describe('a block of metrics', () => {
 describe('what a node uses', () => {
   const nic = (name: string, receivedBytes: number | null, more = {}) => ({ name, up: true, hasDevice: true, receivedBytes, sentBytes: receivedBytes, ...more })
   const sample = (atMs: number, more: Partial<NodeSample> = {}): NodeSample => ({
-    node, countersAtMs: atMs, cpu: { busyMs: atMs / 2, totalMs: atMs * 2 }, memory: { totalBytes: 1000, availableBytes: 100 }, filesystems: [], interfaces: [nic('eth0', atMs * 10)], pods: null, ...more,
+    node, countersAtMs: atMs, cpu: { busyMs: atMs / 2, totalMs: atMs * 2 }, memory: { totalBytes: 1000, availableBytes: 100 }, filesystems: [], unread: [], interfaces: [nic('eth0', atMs * 10)], pods: null, ...more,
   })
   const watch = watchOf(null)
 

@@ -25,7 +25,7 @@ function raisedBy(...looks: Looked[]): string[] {
 const defaults = watchOf(null)
 const watch = (settings: MonitoringSettings) => watchOf(settings)
 const node = 'n1' as NodeName
-const sample = (more: Partial<NodeSample>): NodeSample => ({ node, countersAtMs: 1000, cpu: null, memory: null, filesystems: [], interfaces: [], pods: null, ...more })
+const sample = (more: Partial<NodeSample>): NodeSample => ({ node, countersAtMs: 1000, cpu: null, memory: null, filesystems: [], unread: [], interfaces: [], pods: null, ...more })
 const filesystem = (path: string, used: number, inodes: NodeSample['filesystems'][number]['inodes'] = null) => ({ path, device: 'sda1', sizeBytes: 100, usedBytes: used, availableBytes: 100 - used, inodes })
 const nodes = (before: NodeSample | undefined, after: NodeSample, settings = defaults, seen = {}) => judgeNodes([after], [measureUsage(before, after, settings)], settings, seen)
 
@@ -48,6 +48,28 @@ describe('what the samples of nodes say', () => {
 
   test('a filesystem that has room for bytes and none for files', () => {
     expect(raisedBy(nodes(undefined, sample({ filesystems: [filesystem('/var', 10, { total: 1000, available: 10 })] })))).toEqual(['100.003 critical node=n1.filesystem=/var: /var of n1 has 99 % of its inodes in use (level 95 %)'])
+  })
+
+  test('a filesystem that cannot be told about keeps its alarm, and is one itself once that was so often enough', () => {
+    const full = nodes(undefined, sample({ filesystems: [filesystem('/', 10), filesystem('/srv', 99)] }))
+    const hung = nodes(undefined, sample({ filesystems: [filesystem('/', 10)], unread: [{ path: '/srv', why: 'no-answer' }] }))
+    const broken = nodes(undefined, sample({ unread: [{ path: '/srv', why: 'EIO' }] }))
+    const free = nodes(undefined, sample({ filesystems: [filesystem('/', 10), filesystem('/srv', 20)] }))
+    const gone = nodes(undefined, sample({ filesystems: [filesystem('/', 10)] }))
+    const standing = (...looks: Looked[]): string[] => conditionsOf(looks.reduce((before, looked) => judge(before, 'nodes', looked), new Map() as ReturnType<typeof judge>)).map(({ alarmId, entity }) => `${alarmId} ${entity}`).sort()
+    const [fullAlarm, unreadAlarm] = ['100.003 node=n1.filesystem=/srv', '100.006 node=n1.filesystem=/srv']
+    expect(standing(full, full, hung)).toEqual([fullAlarm])
+    expect(standing(full, full, hung, hung, hung, broken)).toEqual([fullAlarm, unreadAlarm])
+    expect(standing(full, full, hung, hung, free)).toEqual([fullAlarm, unreadAlarm])
+    expect(standing(full, full, hung, hung, free, free)).toEqual([])
+    expect(standing(full, full, hung, hung, gone, gone)).toEqual([])
+    expect(raisedBy(hung)).toEqual(['100.006 major node=n1.filesystem=/srv: /srv of n1 does not answer: its disk hangs'])
+    expect(raisedBy(broken)).toEqual(['100.006 major node=n1.filesystem=/srv: /srv of n1 cannot be read: EIO'])
+    const unasked = nodes(undefined, sample({ unread: [{ path: '/srv', why: 'not-asked' }] }))
+    expect(raisedBy(unasked)).toEqual([])
+    expect(standing(full, full, hung, hung, unasked, unasked)).toEqual([fullAlarm, unreadAlarm])
+    const ignoring = watch({ filesystem: { ignore: ['/srv'] } })
+    expect(raisedBy(nodes(undefined, sample({ unread: [{ path: '/srv', why: 'EIO' }] }), ignoring))).toEqual([])
   })
 
   test('interfaces that were once up, or that are named', () => {

@@ -9,8 +9,10 @@ import { alarmIds } from '../../protocol/alarms.ts'
 import { toHex, utf8 } from '../../protocol/bytes.ts'
 import type { Crypto } from '../../protocol/crypto.ts'
 import type { CommandBody } from '../../protocol/directives.ts'
+import { payloadTypes } from '../../protocol/envelope.ts'
 import type { CommandId, NodeName } from '../../protocol/ids.ts'
 import { limits } from '../../protocol/limits.ts'
+import type { HealthCheck } from '../../protocol/manifest.ts'
 import { monitoringText, type MonitoringSettings } from '../../protocol/monitoring.ts'
 import { ok } from '../../protocol/result.ts'
 import type { Report, ReportBody } from '../../protocol/reports.ts'
@@ -32,6 +34,7 @@ function aMachine(site: TestSite): Machine {
   const sampleOf = (name: NodeName): NodeSample => ({
     node: name, countersAtMs: site.clock.monotonicMs(), cpu: { busyMs: site.clock.monotonicMs() / 4, totalMs: site.clock.monotonicMs() }, memory: { totalBytes: 1000, availableBytes: 600 }, pods: null,
     filesystems: [{ path: '/var', device: 'sda1', sizeBytes: 1000, usedBytes: machine.fullness, availableBytes: 100 - machine.fullness, inodes: null }],
+    unread: [],
     interfaces: [{ name: 'eth0', up: true, hasDevice: true, receivedBytes: site.clock.monotonicMs() * 5, sentBytes: site.clock.monotonicMs() }],
   })
   machine.sensors = {
@@ -98,6 +101,15 @@ describe('an agent that watches its nodes', () => {
     expect(block.nodes.map((each) => each.node)).toEqual(twoNodes.map(({ name }) => name))
     expect(block.nodes[1]).toMatchObject({ memory: Array.from({ length: 15 }, () => 400), cpu: Array.from({ length: 15 }, () => 250), received: Array.from({ length: 15 }, () => 5000), filesystems: [{ path: '/var', sizeBytes: 1000 }] })
     expect(alarms).toMatchObject([{ alarmId: alarmIds.unit, entity: `node=${node}.unit=nginx.service`, severity: 'major' }])
+  })
+
+  test('sends a block compressed, and what a controller of protocol 1 knows as it is', async () => {
+    const { site, machine } = await aSite()
+    machine.failed = ['nginx.service']
+    await pass(site, 3 * quarterMs)
+    const typesOf = (kind: ReportBody['kind']): string[] => site.controller.reports.flatMap(({ body }, i) => (body.kind === kind ? [site.controller.reportTypes[i]!] : []))
+    expect(typesOf('metrics').at(-1)).toBe(payloadTypes.compressedReport)
+    expect([...new Set([...typesOf('hello'), ...typesOf('inventory'), ...typesOf('alarm')])]).toEqual([payloadTypes.report])
   })
 
   test('neither clears nor repeats an alarm when it is started anew, and says behind its hello what stands', async () => {
@@ -231,9 +243,8 @@ describe('settings from the centre', () => {
 
   test('give a directory its budget on the nodes that have it', async () => {
     const { site, machine } = await aSite()
-    await site.files.makeDirectory(`${twoNodes[0]!.root}/var/spool`)
     let sizeBytes = 990
-    machine.sensors.directoryBytes = async () => ok({ sizeBytes, complete: true })
+    machine.sensors.directoryBytes = async ({ name }) => (name === twoNodes[0]!.name ? ok({ sizeBytes, complete: true }) : null)
     await settle(site, { everyS: 5, directory: { budgets: { '/var/spool': 1000 }, raiseAfter: 1, outOf: 1, clearAfter: 1 } })
     await site.clock.until(() => alarmsOf(site, alarmIds.directory).length === 1, 'it is over its budget')
     expect(alarmsOf(site, alarmIds.directory)).toMatchObject([{ entity: 'node=worker-0.directory=/var/spool', severity: 'critical' }])
@@ -280,6 +291,84 @@ describe('the components that run', () => {
     await site.files.remove(`${twoNodes[1]!.root}/opt/app`)
     await site.clock.until(() => alarmsOf(site, alarmIds.component).length === 3, 'it is raised')
     expect(alarmsOf(site, alarmIds.component)[2]).toMatchObject({ raised: true, severity: 'major', entity: 'node=controller-0.component=app' })
+  })
+})
+
+describe('the files of what was installed', () => {
+  const releaseOf = (version: string, more: { health?: HealthCheck[] } = {}) =>
+    ({ version, components: [{ name: 'app', config: { driver: 'files' as const, target: '/opt/app' }, files: { 'bin/run': `run ${version}`, 'etc/app.conf': 'color=blue' }, ...more }] })
+  const [first, second] = twoNodes.map(({ root }) => root)
+
+  async function deploy(site: TestSite, name: string, draft: ReturnType<typeof releaseOf>, outcome = 'succeeded'): Promise<void> {
+    const desired = await site.desired(name, await site.controller.publish(draft))
+    await site.controller.send({ kind: 'grant', desired: desired.position, deployment: deployment(name), attempt: 1, startByMs: site.clock.nowMs() + minuteMs, maxDurationMs: 60 * minuteMs, bootId: site.agent!.status().bootId })
+    await site.clock.until(() => site.agent!.status().attempt?.deployment === deployment(name) && site.agent!.status().attempt?.outcome === outcome, 'it is over')
+  }
+  const ofFiles = (site: TestSite) => alarmsOf(site, alarmIds.component).filter(({ entity }) => entity.endsWith('.files')).map(({ raised, severity, entity, text }) => ({ raised, severity, entity, text }))
+  const standing = (site: TestSite): string[] => bodies(site, 'metrics').at(-1)!.alarms.map(({ entity }) => entity)
+
+  test('are watched on every node: one that goes is told with its path, and so is that it is back', async () => {
+    const { site } = await aSite()
+    await deploy(site, 'one', releaseOf('1.0.0'))
+    await pass(site, 20 * minuteMs)
+    expect(alarmsOf(site, alarmIds.component)).toEqual([])
+    await site.files.remove(`${second}/opt/app/etc/app.conf`)
+    await site.clock.until(() => ofFiles(site).length === 1, 'it is raised')
+    expect(ofFiles(site)).toEqual([{ raised: true, severity: 'major', entity: 'node=controller-0.component=app.files', text: 'app of controller-0: 1 of its files is not as installed: etc/app.conf (not there)' }])
+    await site.files.write(`${second}/opt/app/etc/app.conf`, utf8('color=blue'), 0o644)
+    await site.clock.until(() => ofFiles(site).length === 2, 'it is cleared')
+    expect(ofFiles(site)[1]).toMatchObject({ raised: false })
+    expect(alarmsOf(site, alarmIds.component)).toHaveLength(2)
+  })
+
+  test('that are wrong stay an alarm over a restart of the agent, neither cleared nor raised anew', async () => {
+    const { site } = await aSite()
+    await deploy(site, 'one', releaseOf('1.0.0'))
+    await site.files.write(`${first}/opt/app/etc/app.conf`, utf8('color=glue'), 0o644)
+    await site.clock.until(() => ofFiles(site).length === 1, 'it is raised')
+    site.crash()
+    await site.files.write(`${first}/opt/app/etc/app.conf`, utf8('color=glue'), 0o644)
+    await site.start()
+    await pass(site, 2 * quarterMs)
+    expect(ofFiles(site)).toHaveLength(1)
+    expect(standing(site)).toEqual(['node=worker-0.component=app.files'])
+  })
+
+  test('that are wrong are right again with another release', async () => {
+    const { site } = await aSite()
+    await deploy(site, 'one', releaseOf('1.0.0'))
+    await site.files.write(`${first}/opt/app/bin/run`, utf8('something else'), 0o755)
+    await site.clock.until(() => ofFiles(site).length === 1, 'it is raised')
+    await deploy(site, 'two', releaseOf('1.1.0'))
+    await site.clock.until(() => ofFiles(site).length === 2, 'it is cleared')
+    expect(ofFiles(site)[1]).toMatchObject({ raised: false, entity: 'node=worker-0.component=app.files' })
+    await pass(site, 2 * quarterMs)
+    expect(ofFiles(site)).toHaveLength(2)
+  })
+
+  test('are those of the release before after a rollback, and nothing is said of them while an attempt is under way', async () => {
+    const { site } = await aSite()
+    await deploy(site, 'one', releaseOf('1.0.0'))
+    await site.files.remove(`${first}/opt/app/bin/run`)
+    const failing = deploy(site, 'two', releaseOf('1.1.0', { health: [{ type: 'file', name: 'never', path: '/never', timeout: 1000, interval: 60_000, retries: 30 }] }), 'rolled-back')
+    await site.clock.until(() => site.agent!.status().attempt?.deployment === deployment('two'), 'it begins')
+    await pass(site, 20 * minuteMs)
+    expect(site.agent!.status().attempt?.outcome).toBeNull()
+    expect(ofFiles(site)).toEqual([])
+    await failing
+    await site.clock.until(() => ofFiles(site).length === 1, 'it is raised')
+    expect(ofFiles(site)[0]!.text).toContain('bin/run (not there)')
+  })
+
+  test('may change where the settings say so', async () => {
+    const { site } = await aSite()
+    await deploy(site, 'one', releaseOf('1.0.0'))
+    await settle(site, { components: { ignore: ['app/etc'] } })
+    await site.files.remove(`${first}/opt/app/etc/app.conf`)
+    await pass(site, 30 * minuteMs)
+    expect(ofFiles(site)).toEqual([])
+    await settle(site, { components: { ignore: ['other', 'app/et'] } })
+    await site.clock.until(() => ofFiles(site).length === 1, 'it is raised')
   })
 })
 

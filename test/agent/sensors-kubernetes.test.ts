@@ -211,6 +211,7 @@ needs('openssl').describe('Kubernetes', () => {
         { path: '/nodefs', device: 'nodefs', sizeBytes: 1000, usedBytes: 400, availableBytes: 600, inodes: { total: 100, available: 90 } },
         { path: '/imagefs', device: 'imagefs', sizeBytes: 50, usedBytes: 45, availableBytes: 5, inodes: { total: 7, available: 1 } },
       ],
+      unread: [],
       interfaces: [{ name: 'eth0', up: null, hasDevice: true, receivedBytes: 10, sentBytes: 20 }, { name: 'cni0', up: null, hasDevice: false, receivedBytes: 1, sentBytes: 2 }],
     })
   })
@@ -228,6 +229,6 @@ needs('openssl').describe('Kubernetes', () => {
     writeKubeconfig(withCertificate())
     answers['/api/v1/nodes/worker-0'] = json({ status: { capacity: { cpu: '0' } } })
     answers['/api/v1/nodes/worker-0/proxy/stats/summary'] = json(said)
-    expect(await sensors().sample([there], { kubernetes: true })).toEqual([{ node: 'worker-0', countersAtMs: 0, cpu: null, memory: null, filesystems: [], interfaces: [], pods: null }])
+    expect(await sensors().sample([there], { kubernetes: true })).toEqual([{ node: 'worker-0', countersAtMs: 0, cpu: null, memory: null, filesystems: [], unread: [], interfaces: [], pods: null }])
   })
 })

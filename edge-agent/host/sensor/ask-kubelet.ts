@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import type { FilesystemSample, NodeSample } from '../sensors.ts'
 import type { KubernetesApi } from './kubernetes-api.ts'
 
@@ -22,7 +22,7 @@ const Summary = z.object({
 type Summary = z.infer<typeof Summary>
 const Capacity = z.object({ status: z.object({ capacity: z.object({ cpu: z.string().regex(/^\d{1,6}$/).transform(Number) }) }) })
 
-export type KubeletSample = Omit<NodeSample, 'node'>
+export type KubeletSample = Omit<NodeSample, 'node' | 'unread'>
 
 /** Busy time is told, idle time is not: it is what of all processors' time since 1970 was not busy, which is good for differences. */
 function cpuOf(cpu: Summary['node']['cpu'], processors: number | null): NodeSample['cpu'] {
