@@ -185,7 +185,7 @@ async function startLife({ config, host, crypto, drivers = allDrivers, log = sil
     host, log, renew, broker: () => accessTo(siteIdentity.enrolment.broker, certificates),
     keepAliveS: config.keepAliveS, reconnectMsMax: config.reconnectMsMax,
     subscriptions: siteSubscriptions(config.fleet, config.site),
-    reportTopic: siteTopic(config.fleet, config.site, 'report'), presenceTopic: siteTopic(config.fleet, config.site, 'presence'),
+    reportTopic: () => `${siteIdentity.enrolment.broker.reportPrefix ?? ''}${siteTopic(config.fleet, config.site, 'report')}`, presenceTopic: siteTopic(config.fleet, config.site, 'presence'),
     goneFor: async (connectionId) => seal({ seq: await spool.number(), bootId, body: { kind: 'gone', connectionId } }),
     onConnected: hello,
     onMessage: (message) => void (message.topic === rollCallTopic(config.fleet) ? answerRollCall().catch(() => undefined) : inbox.receive(message)),

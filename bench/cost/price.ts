@@ -35,10 +35,11 @@ const goodbyes = (traffic: Traffic): number => traffic.connects
 /**
  * What AWS IoT meters: CONNECT, SUBSCRIBE, every publish in and out, the device's acknowledgement of what it gets, and what is
  * published to be retained once more. All of ours fit into one unit of 5 KB. Publishing through the data plane is a message in, too.
+ * Reports are none: they go straight to their rule, by Basic Ingest.
  */
-const iotMessages = (t: Traffic): number => t.connects * 2 + t.up + goodbyes(t) + t.published + t.retained + t.down * 2
+const iotMessages = (t: Traffic): number => t.connects * 2 + goodbyes(t) + t.published + t.retained + t.down * 2
 
-/** Of AWS IoT's messages, which it counts by 5 KB. */
+/** Of a rule of AWS IoT and its action, which are metered by 5 KB. */
 const units = (bytes: number): number => Math.ceil(bytes / 5120)
 
 /** What a month of metric blocks comes to. A rule of AWS IoT hands on each by itself; our bridge all that come within 200 ms, of the minute over which sites spread them. */
@@ -69,7 +70,7 @@ export function priceMonth(counts: Counts, prices: Prices, assumed: Assumptions,
 function brokerItems({ awsIot, brokerServer }: Prices, { daysPerMonth }: Assumptions, fleet: Traffic, blockUnits: number, sites: number, broker: Broker): Item[] {
   if (broker === 'own broker') return [{ item: 'own broker', amount: 1, unit: 'server', dollars: brokerServer.month }]
   const minutes = sites * daysPerMonth * 24 * 60
-  const messages = iotMessages(fleet) + blockUnits
+  const messages = iotMessages(fleet)
   const reports = fleet.up + goodbyes(fleet) + blockUnits
   return [
     { item: 'AWS IoT: connections', amount: minutes, unit: 'minutes', dollars: (minutes / million) * awsIot.perMillionConnectedMinutes },

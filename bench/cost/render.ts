@@ -22,7 +22,7 @@ Made by \`npm run cost\` from \`bench/cost/counts.json\` (operations that were c
 was seen) and \`bench/cost/assumptions.json\`. Change one of them and run it again; \`npm run cost -- --count\` counts anew (it needs sqld).
 
 Assumed: ${assumed.reconnectsPerSiteMonth} reconnects and ${assumed.agentStartsPerSiteMonth} start of the agent per site and month, ${assumed.rolloutsPerMonth} rollouts a month of ${assumed.releaseGb} GB in ${assumed.releaseObjects} objects to every site, of which the sites have nothing yet;
-${assumed.releasesKept} releases kept; ${assumed.nodesPerSite} nodes a site, whose metrics come as one block each quarter of an hour. Alarms and webhooks are not in it: an alarm that comes and goes is two messages and 17 rows written, and two requests to each endpoint that is told.
+${assumed.releasesKept} releases kept; ${assumed.nodesPerSite} nodes a site, whose metrics come as one block each quarter of an hour. Alarms and webhooks are not in it: an alarm that comes and goes is two reports and 17 rows written, and two requests to each endpoint that is told.
 
 ## Per site and month
 
@@ -55,7 +55,9 @@ Publishing: ${counts.site.publish.uploads} uploads, and ${counts.site.publish.lo
 
 ${table(['sites', 'a minute with nothing to do: read / written', 'goodbye, hello and what stands', 'a metric block', 'creating a rollout', 'one deployment'], counts.rows.map((r) => [r.sites.toLocaleString('en'), pairOf(r.idleMinute), pairOf(r.reconnect), `${pairOf(r.metricBlock)}, ${r.metricBlock.bytes.toLocaleString('en')} bytes`, pairOf(r.createRollout), `${pairOf(r.deployment)} (mean of ${r.played})`]))}
 
-What AWS IoT meters of these: each connection and its subscription, each message up or down, each acknowledgement by a site, each last will, each publishing by the controller (twice where the broker is to keep it), and each metric block, compressed as it travels, by units of 5 KB.
+What AWS IoT meters of these as messages: each connection and its subscription, each last will, each message down, each acknowledgement by a site, and each publishing by the controller (twice where the broker is to keep it). Reports, metric blocks
+among them, are no messages: sites publish them by [Basic Ingest](https://docs.aws.amazon.com/iot/latest/developerguide/iot-basic-ingest.html), which costs no messaging. They trigger a rule and its action, metered by 5 KB of a report as it travels, compressed where it is long.
+All this is from AWS's documents: nothing was run there yet, and no bill was seen.
 Each report is counted as an action of its rule and a request to the controller of its own. Our rule lets AWS put up to ten together that come within 200 ms, which it meters as one action by what that is long; how many it finds was not to be measured.
 
 CPU: ${counts.cpuMsPerRequest.toFixed(1)} ms for a batch of one report and all that follows it, measured on Node; Workers' own figure was not to be had.

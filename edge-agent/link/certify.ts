@@ -33,7 +33,7 @@ export interface Certificates {
 }
 
 /** How to get into the broker of an enrolment, with a certificate where it wants one. */
-export async function accessTo({ authentication, ...access }: Enrolment['broker'], certificates: Certificates): Promise<BrokerAccess> {
+export async function accessTo({ authentication, reportPrefix: _, ...access }: Enrolment['broker'], certificates: Certificates): Promise<BrokerAccess> {
   return authentication === 'certificate' ? { ...access, tls: await certificates.current(access.clientId) } : access
 }
 

@@ -24,7 +24,8 @@ export type ConnectionParts = {
   keepAliveS: number
   reconnectMsMax: number
   subscriptions: readonly string[]
-  reportTopic: string
+  /** Asked for each report: an enrolment that was renewed may name another. */
+  reportTopic: () => string
   presenceTopic: string
   /** A sealed `gone` for a connection: the last will, and the goodbye. */
   goneFor(connectionId: ConnectionId): Promise<Uint8Array>
@@ -57,7 +58,7 @@ export function createConnection(parts: ConnectionParts): Connection {
       for (let report = parts.outgoing.take(); report !== null; report = parts.outgoing.take()) {
         signal.throwIfAborted()
         const payload = await parts.outgoing.seal(report)
-        if (payload !== null) await connection.publish(parts.reportTopic, payload)
+        if (payload !== null) await connection.publish(parts.reportTopic(), payload)
         await parts.outgoing.acknowledged(report)
       }
       await wake.wait(signal)

@@ -24,10 +24,10 @@ async function sealOf({ crypto, keys, config }: Sealing, nonce: string, sentAtMs
   return crypto.hmac(key, utf8(`${nonce} ${sentAtMs}`))
 }
 
-/** A message to this controller itself, by way of the broker. `nonce` (8 to 64 of 0-9 A-Z a-z _ -) tells it from others. */
-export async function makeProbe(ctx: Sealing & Pick<Ctx, 'nowMs'>, nonce: string): Promise<OutgoingMessage> {
+/** A message to this controller itself, by way of the broker, into which it goes as reports do. `nonce` (8 to 64 of 0-9 A-Z a-z _ -) tells it from others. */
+export async function makeProbe(ctx: Sealing & Pick<Ctx, 'nowMs' | 'broker'>, nonce: string): Promise<OutgoingMessage> {
   const seal = toBase64(await sealOf(ctx, RequestId.parse(nonce), ctx.nowMs))
-  return { key: `probe/${nonce}`, topic: probeTopic(ctx.config.fleet), payload: utf8(JSON.stringify({ nonce, sentAtMs: ctx.nowMs, seal })), retain: false }
+  return { key: `probe/${nonce}`, topic: `${ctx.broker.reportPrefix ?? ''}${probeTopic(ctx.config.fleet)}`, payload: utf8(JSON.stringify({ nonce, sentAtMs: ctx.nowMs, seal })), retain: false }
 }
 
 /** Notes that a probe came back, in one row; once for each nonce. What this controller did not make lately is refused, and writes nothing. */

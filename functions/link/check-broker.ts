@@ -5,9 +5,9 @@ import { failing, inTime, pause, unchecked, working, type Check, type Finding } 
 const publishMsMax = 5000
 const returnMsMax = 5000
 const cures = {
-  broker: "see whether it runs and is reached from the controller, whether MURMUR_BROKER_USERNAME and MURMUR_BROKER_PASSWORD are what it was told, and whether that user may publish; its log names what it refused. For an authority of your own set NODE_EXTRA_CA_CERTS where the controller runs",
-  node: 'this controller listens itself: its log says under `subscriber` whether the broker let it subscribe. With AWS IoT the rule posts to /v1/ingest/webhook: see whether its destination is confirmed',
-  worker: "nothing brings the broker's messages here: run the bridge (`infra/bridge`), or have the broker post to /v1/ingest/webhook, with a token of the role ingest that is in force",
+  broker: "see whether it runs and is reached from the controller, whether MURMUR_BROKER_USERNAME and MURMUR_BROKER_PASSWORD are what it was told, and whether that user may publish; its log names what it refused. With AWS IoT the user needs the policy that `murmur infra aws --print-policy` prints. For an authority of your own set NODE_EXTRA_CA_CERTS where the controller runs",
+  node: 'this controller listens itself: its log says under `subscriber` whether the broker let it subscribe. With AWS IoT the rule posts to /v1/ingest/webhook: `murmur infra aws` says whether the rule is there and its destination confirmed',
+  worker: "nothing brings the broker's messages here: run the bridge (`infra/bridge`), or have the broker post to /v1/ingest/webhook, with a token of the role ingest that is in force; with AWS IoT `murmur infra aws` says whether the rule that does is there and its destination confirmed",
 } as const
 
 /** A message to the controller itself: acknowledged by the broker, and back by the way that reports take. */

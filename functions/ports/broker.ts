@@ -4,9 +4,9 @@ export type OutgoingMessage = { key: string; topic: string; payload: Uint8Array;
 export type OutgoingMessages = Iterable<OutgoingMessage> | AsyncIterable<OutgoingMessage>
 /**
  * The credentials an agent connects with; made anew at each enrolment. With `authentication: 'certificate'` name and password
- * mean nothing, and the agent asks for a certificate for a key of its own (`Broker.certify`).
+ * mean nothing, and the agent asks for a certificate for a key of its own (`Broker.certify`). `reportPrefix` is the broker's.
  */
-export type BrokerCredentials = { url: string; clientId: string; username: string; password: string; authentication?: 'password' | 'certificate' }
+export type BrokerCredentials = { url: string; clientId: string; username: string; password: string; authentication?: 'password' | 'certificate'; reportPrefix?: string }
 /** A client certificate for a site's own key, in PEM, and the authority that signs the broker's own where it is not a public one. */
 export type BrokerCertificate = { certificate: string; authority: string | null }
 
@@ -17,6 +17,8 @@ export type IngressConfirmation = { arn: string; enableUrl: string }
 export interface Broker {
   /** How many messages one invocation may publish, where each is a request of its own and the host counts those; absent: as many as there are. */
   readonly messagesMax?: number
+  /** What goes before the topic of a report, and of the probe that goes the same way, where the broker takes these in by a way of their own; they arrive without it. Absent: nothing. */
+  readonly reportPrefix?: string
   /** Publishes with QoS 1 and returns the keys that the broker has acknowledged; the others are tried again later. */
   publish(messages: OutgoingMessages): Promise<ReadonlySet<string>>
   /** Why the last `publish` could not reach the broker, in its own words or the network's; null when it did. For operators; brokers that cannot say lack this. */

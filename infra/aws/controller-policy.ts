@@ -1,4 +1,4 @@
-import { iotArn, thingGroupName, thingName } from '../../functions/adapters/aws/names.ts'
+import { iotArn, reportPrefix, thingGroupName, thingName } from '../../functions/adapters/aws/names.ts'
 import type { SiteId } from '../../protocol/ids.ts'
 import { downTopics, probeTopic, rollCallTopic, siteTopic } from '../../protocol/topics.ts'
 import type { PolicyDocument } from './policy-document.ts'
@@ -13,7 +13,7 @@ export function controllerPolicy(place: FleetPlace): PolicyDocument {
   return {
     Version: '2012-10-17',
     Statement: [
-      { Sid: 'Directives', Effect: 'Allow', Action: ['iot:Publish'], Resource: topics(...downTopics.map((topic) => siteTopic(fleet, everySite, topic)), rollCallTopic(fleet), probeTopic(fleet)) },
+      { Sid: 'Directives', Effect: 'Allow', Action: ['iot:Publish'], Resource: topics(...downTopics.map((topic) => siteTopic(fleet, everySite, topic)), rollCallTopic(fleet), `${reportPrefix(fleet)}${probeTopic(fleet)}`) },
       { Sid: 'Retained', Effect: 'Allow', Action: ['iot:RetainPublish'], Resource: topics(siteTopic(fleet, everySite, 'desired')) },
       { Sid: 'Things', Effect: 'Allow', Action: ['iot:DescribeThing', 'iot:CreateThing', 'iot:UpdateThing', 'iot:DeleteThing'], Resource: [things] },
       { Sid: 'Group', Effect: 'Allow', Action: ['iot:AddThingToThingGroup'], Resource: [things, iotArn(place, `thinggroup/${thingGroupName(fleet)}`)] },

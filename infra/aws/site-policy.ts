@@ -1,6 +1,6 @@
-import { iotArn } from '../../functions/adapters/aws/names.ts'
+import { iotArn, reportPrefix } from '../../functions/adapters/aws/names.ts'
 import type { SiteId } from '../../protocol/ids.ts'
-import { sitePublications, siteSubscriptions } from '../../protocol/topics.ts'
+import { rollCallTopic, sitePublications, siteSubscriptions, siteTopic, type DownTopic } from '../../protocol/topics.ts'
 import type { PolicyDocument } from './policy-document.ts'
 import { UsageError, type FleetPlace } from './settings.ts'
 
@@ -16,18 +16,21 @@ const site = '${iot:Connection.Thing.Attributes[site]}' as SiteId
 
 /**
  * What a certificate of the fleet may do: connect as its own thing, and use the topics of that thing's site. Nothing of it
- * is retained. Throws UsageError where the fleet's name makes it longer than AWS takes.
+ * is retained. Reports go straight to their rule; their plain topic is for agents whose enrolment does not say so yet.
+ * Throws UsageError where the fleet's name makes it longer than AWS takes.
  */
 export function sitePolicy(place: FleetPlace): PolicyDocument {
-  const subscriptions = siteSubscriptions(place.fleet, site)
+  // nothing is received that was not subscribed to, so what is the site's own needs no list a second time
+  const receipts = [siteTopic(place.fleet, site, '*' as DownTopic), rollCallTopic(place.fleet)]
+  const publications = [...sitePublications(place.fleet, site), `${reportPrefix(place.fleet)}${siteTopic(place.fleet, site, 'report')}`]
   const arns = (kind: 'topic' | 'topicfilter', topics: readonly string[]): string[] => topics.map((topic) => iotArn(place, `${kind}/${topic}`))
   const policy: PolicyDocument = {
     Version: '2012-10-17',
     Statement: [
       { Effect: 'Allow', Action: ['iot:Connect'], Resource: [iotArn(place, `client/${thing}`)], Condition: { Bool: { 'iot:Connection.Thing.IsAttached': ['true'] } } },
-      { Effect: 'Allow', Action: ['iot:Publish'], Resource: arns('topic', sitePublications(place.fleet, site)) },
-      { Effect: 'Allow', Action: ['iot:Subscribe'], Resource: arns('topicfilter', subscriptions) },
-      { Effect: 'Allow', Action: ['iot:Receive'], Resource: arns('topic', subscriptions) },
+      { Effect: 'Allow', Action: ['iot:Publish'], Resource: arns('topic', publications) },
+      { Effect: 'Allow', Action: ['iot:Subscribe'], Resource: arns('topicfilter', siteSubscriptions(place.fleet, site)) },
+      { Effect: 'Allow', Action: ['iot:Receive'], Resource: arns('topic', receipts) },
     ],
   }
   const { length } = JSON.stringify(policy)

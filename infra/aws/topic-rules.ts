@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto'
 import { CreateTopicRuleCommand, GetTopicRuleCommand, ListTopicRulesCommand, ReplaceTopicRuleCommand, type Action, type HttpAction, type IoTClient, type TopicRule } from '@aws-sdk/client-iot'
-import { controllerSubscriptions } from '../../protocol/topics.ts'
+import { ruleName as nameOfRule } from '../../functions/adapters/aws/names.ts'
+import type { SiteId } from '../../protocol/ids.ts'
+import { siteTopic, upTopics, type UpTopic } from '../../protocol/topics.ts'
 import { counterpart, type Part } from './part.ts'
 import { UsageError, type AccountSettings } from './settings.ts'
 
@@ -9,10 +11,10 @@ const pagesMax = 50
 const batchConfig = { maxBatchOpenMs: 200, maxBatchSize: 10, maxBatchSizeBytes: 131_072, batchAcrossTopics: true }
 const authorization = 'authorization'
 
-/** The rules that hand the sites' messages to the controller over HTTPS, one for each kind. */
+/** The rules that hand the sites' messages to the controller over HTTPS, one for each kind. Nothing rests on the FROM of one, which what comes by Basic Ingest may get around: the controller looks at the topic itself. */
 export async function topicRules(client: IoTClient, settings: AccountSettings): Promise<Part[]> {
   const names = await namesOfRules(client)
-  return Promise.all(controllerSubscriptions(settings.fleet).map((topic) => ruleFor(client, settings, topic, names)))
+  return Promise.all(upTopics.map((topic) => ruleFor(client, settings, topic, names)))
 }
 
 /** AWS answers a question about a rule that is not there as if it were forbidden, so their list is asked. */
@@ -28,14 +30,14 @@ async function namesOfRules(client: IoTClient): Promise<ReadonlySet<string>> {
   return names
 }
 
-async function ruleFor(client: IoTClient, settings: AccountSettings, topic: string, names: ReadonlySet<string>): Promise<Part> {
-  const ruleName = `murmur_${settings.fleet.replaceAll('-', '_')}_${topic.slice(topic.lastIndexOf('/') + 1)}`
+async function ruleFor(client: IoTClient, settings: AccountSettings, topic: UpTopic, names: ReadonlySet<string>): Promise<Part> {
+  const ruleName = nameOfRule(settings.fleet, topic)
   const held = names.has(ruleName) ? ((await client.send(new GetTopicRuleCommand({ ruleName }))).rule ?? null) : null
   const token = settings.token === null ? tokenOf(held) : `Bearer ${settings.token}`
   if (token === null) throw new UsageError(`--token-file: the rule ${ruleName} needs a token of the role ingest: murmur token create rule --role ingest > FILE`)
   const http = { url: settings.webhookUrl, confirmationUrl: settings.webhookUrl, headers: [{ key: authorization, value: token }], enableBatching: true, batchConfig } satisfies HttpAction
   const payload = {
-    sql: `SELECT encode(*, 'base64') AS payload, topic() AS topic FROM '${topic}'`, awsIotSqlVersion: '2016-03-23', ruleDisabled: false,
+    sql: `SELECT encode(*, 'base64') AS payload, topic() AS topic FROM '${siteTopic(settings.fleet, '+' as SiteId, topic)}'`, awsIotSqlVersion: '2016-03-23', ruleDisabled: false,
     description: `Reports of the fleet ${settings.fleet} to its controller`, actions: [{ http }],
   }
   // what an operator has added for messages that could not be delivered stays

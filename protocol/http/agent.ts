@@ -12,8 +12,14 @@ export const Enrolment = z.object({
   trust: Envelope,
   /** base64 of the key that seals this site's reports. */
   reportKey: z.base64(),
-  /** With `authentication: 'certificate'` the agent asks for one (`certify`) before it connects; absent means a password. */
-  broker: z.object({ url: z.string(), clientId: z.string(), username: z.string(), password: z.string(), authentication: z.enum(['password', 'certificate']).optional() }),
+  /**
+   * With `authentication: 'certificate'` the agent asks for one (`certify`) before it connects; absent means a password. `reportPrefix`
+   * goes before the `report` topic, and no other, where reports take a way of their own into the broker; absent means nothing.
+   */
+  broker: z.object({
+    url: z.string(), clientId: z.string(), username: z.string(), password: z.string(), authentication: z.enum(['password', 'certificate']).optional(),
+    reportPrefix: z.string().max(200).regex(/^(?:[A-Za-z0-9$_-]+\/)+$/, 'must be levels of a topic, each with a slash behind it').optional(),
+  }),
 })
 export type Enrolment = z.infer<typeof Enrolment>
 

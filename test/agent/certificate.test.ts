@@ -14,7 +14,8 @@ import { ControllerError, type Controller } from '../../edge-agent/link/controll
 import { statePaths } from '../../edge-agent/state-paths.ts'
 import { fromUtf8, utf8 } from '../../protocol/bytes.ts'
 import { agentContracts, type Enrolment } from '../../protocol/http/agent.ts'
-import { FakeController, piecesOf, site } from '../support/fake-controller.ts'
+import { siteTopic } from '../../protocol/topics.ts'
+import { FakeController, fleet, piecesOf, site } from '../support/fake-controller.ts'
 import { needs } from '../support/needs.ts'
 import { startOpenBroker } from '../support/open-broker.ts'
 import { quietSensors } from '../support/quiet-sensors.ts'
@@ -214,13 +215,16 @@ describe('an agent whose broker knows sites by certificates', () => {
   let connections: MqttOptions[]
   let refusing: boolean
   let given: string[]
+  /** Of everything that was published, in its order. */
+  let topics: string[]
+  let reportPrefix: string | undefined
 
   beforeEach(async () => {
     clock = new VirtualClock(Date.now())
     controller = await FakeController.create(() => clock.nowMs())
     const files = new SimulatedFiles()
     await files.makeDirectory('/state')
-    ;[connections, refusing, given] = [[], false, []]
+    ;[connections, refusing, given, topics, reportPrefix] = [[], false, [], [], undefined]
     host = {
       files, clock, random: { bytes: (length) => crypto.getRandomValues(new Uint8Array(length)), fraction: () => 0.5 },
       processes: { run: async () => ({ how: 'not-started', exitCode: null, output: '', outputBytes: 0 }) },
@@ -238,13 +242,14 @@ describe('an agent whose broker knows sites by certificates', () => {
           const chunks: Uint8Array[] = []
           for await (const piece of answered.body) chunks.push(piece)
           const enrolment = JSON.parse(fromUtf8(Buffer.concat(chunks))) as { broker: object }
-          const broker = { ...enrolment.broker, clientId: 'flock:north', username: '', password: '', authentication: 'certificate' }
+          const broker = { ...enrolment.broker, clientId: 'flock:north', username: '', password: '', authentication: 'certificate', reportPrefix }
           return { ...answered, body: piecesOf(utf8(JSON.stringify({ ...enrolment, broker }))) }
         },
         async mqtt(options) {
           connections.push(options)
           if (refusing) throw new Error('the broker refuses')
-          return controller.mqtt(options)
+          const connection = await controller.mqtt(options)
+          return { ...connection, publish: (topic, payload) => (topics.push(topic), connection.publish(topic, payload)) }
         },
         tcpConnects: async () => true,
       },
@@ -281,6 +286,26 @@ describe('an agent whose broker knows sites by certificates', () => {
     expect(given).toHaveLength(2)
   })
 
+  test('reports under the prefix that a renewal of its enrolment brings, as before without one, and is gone under the plain topic', async () => {
+    const [report, presence] = [siteTopic(fleet, site, 'report'), siteTopic(fleet, site, 'presence')]
+    const agent = await connectedAgent()
+    await clock.until(() => topics.length > 0 && agent.status().reportsWaiting === 0, 'all is said')
+    expect(new Set(topics)).toEqual(new Set([report]))
+    ;[reportPrefix, refusing, topics] = ['$aws/rules/murmur_flock_report/', true, []]
+    controller.dropConnections()
+    await clock.until(() => given.length === 2, 'the enrolment was renewed')
+    refusing = false
+    await clock.until(() => agent.status().connected && topics.length > 0 && agent.status().reportsWaiting === 0, 'all is said again')
+    expect(new Set(topics)).toEqual(new Set([`$aws/rules/murmur_flock_report/${report}`]))
+    expect(connections.at(-1)!.will.topic).toBe(presence)
+    expect(connections.at(-1)).not.toHaveProperty('reportPrefix')
+    topics = []
+    const stopped = agent.stop()
+    await clock.until(() => !controller.connected, 'the agent has stopped')
+    await stopped
+    expect(topics).toEqual([presence])
+  })
+
   test('renews the certificate of a connection that lasts, and connects with the new one without a word of being gone', async () => {
     const agent = await connectedAgent()
     const stored = JSON.parse(fromUtf8(await host.files.read(paths.certificate))) as object
@@ -306,7 +331,8 @@ describeCertified('a broker behind TLS that wants certificates', () => {
     const options: MqttOptions = { url: `mqtts://localhost:${front.port}`, clientId, username: '', password: '', keepAliveS: 30, will: { topic: 'gone', payload: utf8('gone') } }
     const connection = await nodeMqtt({ ...options, tls })
     await connection.publish('report', utf8('here I am'))
-    expect(broker.messages.map(({ payload }) => fromUtf8(payload))).toEqual(['here I am'])
+    await connection.publish('$aws/rules/murmur_flock_report/report', utf8('by Basic Ingest'))
+    expect(broker.messages.map(({ topic, payload }) => [topic, fromUtf8(payload)])).toEqual([['report', 'here I am'], ['$aws/rules/murmur_flock_report/report', 'by Basic Ingest']])
     await connection.close()
     const another = makeCertificateKey()
     await expect(nodeMqtt({ ...options, tls: { ...tls, privateKey: another } })).rejects.toThrow()

@@ -157,7 +157,7 @@ describeAws('AWS IoT Core', () => {
     test('has a thing for each site that was admitted, in the group of its fleet, and tells its agent to bring a certificate', async () => {
       const broker = createAwsBroker(optionsFor({ endpoint: aws.endpoint }))
       const credentials = await broker.admit(north, 1)
-      expect(credentials).toEqual({ url: 'mqtts://127.0.0.1:8883', clientId: 'flock:north', username: '', password: '', authentication: 'certificate' })
+      expect(credentials).toEqual({ url: 'mqtts://127.0.0.1:8883', clientId: 'flock:north', username: '', password: '', authentication: 'certificate', reportPrefix: '$aws/rules/murmur_flock_report/' })
       expect(await broker.admit(north, 1)).toEqual(credentials)
       expect((await registry.send(new DescribeThingCommand({ thingName: 'flock:north' }))).attributes).toEqual({ site: 'north', incarnation: '1' })
       expect((await registry.send(new ListThingsInThingGroupCommand({ thingGroupName: 'murmur-flock' }))).things).toEqual(['flock:north'])
@@ -265,7 +265,7 @@ describeAws('AWS IoT Core', () => {
         await broker.certify(north, incarnation, request(north))
       }
       await broker.expel(north)
-      const others = [rollCallTopic(fleet), probeTopic(fleet)].map((topic) => ({ key: topic, topic, payload: utf8(''), retain: false }))
+      const others = [rollCallTopic(fleet), `${broker.reportPrefix}${probeTopic(fleet)}`].map((topic) => ({ key: topic, topic, payload: utf8(''), retain: false }))
       expect((await broker.publish([...downTopics.map((topic) => message(north, topic, topic)), ...others])).size).toBe(5)
       expect(aws.refusals).toEqual([])
       expect([...new Set(aws.uses.map(({ action }) => action))].sort()).toEqual(policy.Statement.flatMap((statement) => statement.Action).sort())

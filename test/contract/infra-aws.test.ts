@@ -8,12 +8,13 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { createAwsBroker } from '../../functions/adapters/aws/aws-broker.ts'
 import { controllerPolicy } from '../../infra/aws/controller-policy.ts'
 import { sitePolicy } from '../../infra/aws/site-policy.ts'
-import { toBase64 } from '../../protocol/bytes.ts'
+import { toBase64, utf8 } from '../../protocol/bytes.ts'
 import { FleetId } from '../../protocol/ids.ts'
 import { fleet, startController, type Controller } from '../support/controller.ts'
 import { needs } from '../support/needs.ts'
 import { enrolSites } from '../support/practice-fleet.ts'
 import { awsAccess, startAwsIot, type AwsIot } from '../support/start-aws-iot.ts'
+import { until } from './broker.cases.ts'
 
 const place = { fleet, region: awsAccess.region, account: awsAccess.account }
 const program = join(import.meta.dirname, '../../infra/aws/main.ts')
@@ -60,6 +61,15 @@ describeAws('the account that it sets up', () => {
   const setUp = (...more: string[]) => run([...named, '--controller', 'https://fleet.test/', ...more], environment)
   const ruleOf = async (kind: string) => (await registry.send(new GetTopicRuleCommand({ ruleName: `murmur_practice_${kind}` }))).rule!
   const actionOf = async (kind: string): Promise<HttpAction> => (await ruleOf(kind)).actions![0]!.http!
+
+  /** Basic Ingest as AWS's documents have it: the rule that the topics name gets them without that beginning, and posts what its SQL selects, here as one batch. */
+  async function carry(published: readonly { topic: string; payload: Uint8Array }[]): Promise<Response> {
+    const parts = published.map(({ topic, payload }) => ({ ...(/^\$aws\/rules\/(?<ruleName>[^/]+)\/(?<topic>.+)$/.exec(topic)!.groups as { ruleName: string; topic: string }), payload: toBase64(payload) }))
+    const { rule } = await registry.send(new GetTopicRuleCommand({ ruleName: parts[0]!.ruleName }))
+    const { url, headers } = rule!.actions![0]!.http!
+    const body = JSON.stringify(parts.map(({ topic, payload }) => ({ payload, topic })))
+    return controller.app.request(url!, { method: 'POST', body, headers: [['content-type', 'application/json'], ...headers!.map(({ key, value }): [string, string] => [key!, value!])] })
+  }
 
   beforeAll(async () => {
     aws = await startAwsIot()
@@ -109,15 +119,26 @@ describeAws('the account that it sets up', () => {
     expect(aws.refusals).toEqual([])
   })
 
-  test('sends what sites say to the controller with the rule as it stands there', async () => {
+  test('sends what sites report to the controller by the rule that their enrolment names', async () => {
     await setUp(...tokenFile, '--apply')
     const [north, south] = (await withMemoryBroker(() => enrolSites(controller, [{ id: 'north', offline: true }, { id: 'south', offline: true }]))).values()
-    const { url, headers } = await actionOf('report')
+    const { reportPrefix } = await controller.deps.broker.admit('north', 1)
     const messages = await Promise.all([north!, south!].map((site) => site.message(site.helloBody())))
-    // what the SQL of the rule selects, as a batch
-    const body = JSON.stringify(messages.map(({ topic, payload }) => ({ payload: toBase64(payload), topic })))
-    const response = await controller.app.request(url!, { method: 'POST', body, headers: [['content-type', 'application/json'], ...headers!.map(({ key, value }): [string, string] => [key!, value!])] })
+    const response = await carry(messages.map(({ topic, payload }) => ({ topic: `${reportPrefix}${topic}`, payload })))
     expect([response.status, await response.json()]).toEqual([200, { accepted: 2, refused: [] }])
+  })
+
+  test("lets the doctor's message go and come back as reports do", async () => {
+    await setUp(...tokenFile, '--apply')
+    aws.allowOnly(controllerPolicy(place))
+    const checking = controller.call('checkLinks')
+    await until(() => aws.publications.length > 0)
+    const [probe] = aws.publications
+    expect(probe).toMatchObject({ topic: '$aws/rules/murmur_practice_report/murmur/v1/practice/sites/_probe/report', retain: false })
+    await carry([{ topic: probe!.topic, payload: utf8(probe!.payload) }])
+    const { checks } = (await checking).body
+    expect(checks.filter(({ link }) => link === 'broker' || link === 'ingest').map(({ link, state }) => [link, state])).toEqual([['broker', 'ok'], ['ingest', 'ok']])
+    expect(aws.refusals).toEqual([])
   })
 
   test('is mended where somebody changed it, and only there', async () => {

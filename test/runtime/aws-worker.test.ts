@@ -65,7 +65,7 @@ describe('a Worker whose broker is AWS IoT Core', () => {
       nodes: [{ name: 'controller-0', root: join(directory, 'root'), personality: 'controller', hasAgent: true }],
     })
     const identity = (await readIdentity(nodeHost.files, statePaths(config.stateDirectory)))!
-    expect(identity.enrolment.broker).toEqual({ url: 'mqtts://127.0.0.1:8883', clientId: 'practice:north', username: '', password: '', authentication: 'certificate' })
+    expect(identity.enrolment.broker).toEqual({ url: 'mqtts://127.0.0.1:8883', clientId: 'practice:north', username: '', password: '', authentication: 'certificate', reportPrefix: '$aws/rules/murmur_practice_report/' })
     const controller = createController(nodeHost, webCrypto, worker.url, { site: north, incarnation: 1, privateKey: fromBase64(identity.privateKey), refused: async () => undefined })
     const { certificate } = await controller.call(agentContracts.certify, { body: { request: certificateRequest(makeCertificateKey(), 'practice:north') } })
     expect(certificate).toContain('BEGIN CERTIFICATE')
@@ -76,7 +76,7 @@ describe('a Worker whose broker is AWS IoT Core', () => {
 
   test('publishes with a signature that holds', async () => {
     await worker.client.call(contracts.checkLinks, {})
-    expect(aws.publications.map(({ topic }) => topic)).toContain(probeTopic(fleet))
+    expect(aws.publications.map(({ topic }) => topic)).toContain(`$aws/rules/murmur_practice_report/${probeTopic(fleet)}`)
     expect(aws.refusals).toEqual([])
   })
 

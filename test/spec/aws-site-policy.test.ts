@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { reportPrefix } from '../../functions/adapters/aws/names.ts'
 import type { PolicyDocument } from '../../infra/aws/policy-document.ts'
 import { sitePolicy } from '../../infra/aws/site-policy.ts'
 import { FleetId, SiteId } from '../../protocol/ids.ts'
@@ -49,6 +50,16 @@ describe('a site with its own certificate', () => {
     }
   })
 
+  test('hands its reports straight to their rule, and nothing else to any rule (F40)', () => {
+    const report = siteTopic(fleet, north, 'report')
+    expect(reportPrefix(fleet)).toBe('$aws/rules/murmur_flock_report/')
+    expect(allows(policy, northern, 'Publish', `topic/${reportPrefix(fleet)}${report}`)).toBe(true)
+    const others = [
+      siteTopic(fleet, south, 'report'), siteTopic(fleet, north, 'presence'), siteTopic(fleet, north, 'desired'), `${report}/more`, probeTopic(fleet), '', '#',
+    ].map((topic) => `${reportPrefix(fleet)}${topic}`)
+    for (const topic of [...others, `$aws/rules/murmur_flock_presence/${report}`, `$aws/rules/another/${report}`, `$aws/rules/${report}`]) expect(allows(policy, northern, 'Publish', `topic/${topic}`), topic).toBe(false)
+  })
+
   test('does nothing else: not for another site, not for the controller, not for all, and retains nothing (F39, F40)', () => {
     for (const topic of [...upTopics, ...downTopics].map((each) => siteTopic(fleet, south, each))) {
       expect(allows(policy, northern, 'Publish', `topic/${topic}`)).toBe(false)
@@ -58,7 +69,7 @@ describe('a site with its own certificate', () => {
     for (const topic of [rollCallTopic(fleet), probeTopic(fleet), ...downTopics.map((each) => siteTopic(fleet, north, each)), `${siteTopic(fleet, north, 'report')}/more`, '$aws/things/flock:north/shadow/update']) {
       expect(allows(policy, northern, 'Publish', `topic/${topic}`), topic).toBe(false)
     }
-    for (const filter of ['#', '+', '+/#', '$aws/#', 'murmur/v1/flock/#', 'murmur/v1/flock/sites/+/desired', 'murmur/v1/flock/sites/north/+', 'murmur/v1/+/roll-call', `$share/x/${siteTopic(fleet, north, 'desired')}`]) {
+    for (const filter of ['#', '+', '+/#', '$aws/#', `${reportPrefix(fleet)}#`, siteTopic(fleet, north, 'report'), 'murmur/v1/flock/#', 'murmur/v1/flock/sites/+/desired', 'murmur/v1/flock/sites/north/+', 'murmur/v1/+/roll-call', `$share/x/${siteTopic(fleet, north, 'desired')}`]) {
       expect(allows(policy, northern, 'Subscribe', `topicfilter/${filter}`), filter).toBe(false)
     }
     expect(policy.Statement.flatMap(({ Action }) => Action).sort()).toEqual(['iot:Connect', 'iot:Publish', 'iot:Receive', 'iot:Subscribe'])
@@ -99,7 +110,7 @@ describe('the document', () => {
   })
 
   test('is refused with the reason where the name of the fleet makes it too long', () => {
-    expect(() => sitePolicy({ ...place, region: 'ap-southeast-2', fleet: FleetId.parse('f'.repeat(63)) })).toThrow('too long for AWS IoT')
+    expect(() => sitePolicy({ ...place, region: 'us-gov-west-1', fleet: FleetId.parse('f'.repeat(63)) })).toThrow('too long for AWS IoT')
   })
 
   test('names the partition of its region', () => {

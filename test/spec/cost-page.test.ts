@@ -25,13 +25,13 @@ test('a month is priced by what AWS, Cloudflare and Turso meter', () => {
   const assumed = { daysPerMonth: 30, nodesPerSite: 5, reconnectsPerSiteMonth: 9, agentStartsPerSiteMonth: 1, rolloutsPerMonth: 2, releaseGb: 3, releaseObjects: 10, releasesKept: 5 }
   const amounts = (broker: 'aws-iot' | 'own broker') => Object.fromEntries(priceMonth(counted, prices, assumed, 100, broker, 2).items.map(({ item, amount }) => [item.replace(/ Developer: .*/, ''), Math.round(amount)]))
   // per site: 10 connections (each also a subscription, a retained message with its acknowledgement, a last will), 11 + 2 × 5 messages up, 2 × 2 down
-  // (each published, sent and acknowledged), two of which are kept
-  const ofSite = { messages: 10 * 2 + 10 * 2 + 10 + 21 + 4 * 3 + 2, reports: 21 + 10 }
-  // a block of 6,000 bytes each quarter of an hour is two units of 5 KB, and a request of its own
+  // (each published, sent and acknowledged), two of which are kept; what goes up is a report, and by Basic Ingest no message
+  const ofSite = { messages: 10 * 2 + 10 * 2 + 10 + 4 * 3 + 2, reports: 21 + 10 }
+  // a block of 6,000 bytes each quarter of an hour is two units of 5 KB to its rule, and a request of its own
   const blocks = 100 * 96 * 30
   const requests = 100 * ofSite.reports + 100 * 12 + 43_200
   expect(amounts('aws-iot')).toEqual({
-    'AWS IoT: connections': 100 * 43_200, 'AWS IoT: messages': 100 * ofSite.messages + 2 * blocks, 'AWS IoT: rules and actions': 100 * ofSite.reports + 2 * blocks,
+    'AWS IoT: connections': 100 * 43_200, 'AWS IoT: messages': 100 * ofSite.messages, 'AWS IoT: rules and actions': 100 * ofSite.reports + 2 * blocks,
     'Workers: plan': 1, 'Workers: requests': requests + blocks, 'Workers: CPU': 2 * (requests + blocks),
     'Turso': 5 * 1000 + 2 * (500 + 100 * 60) + blocks, 'R2: storage': 15, 'R2: uploads': 24, 'R2: downloads': 100 * 22 + 60, 'R2: sent': 100 * 2 * 3,
   })

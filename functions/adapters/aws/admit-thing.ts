@@ -3,7 +3,7 @@ import type { SiteId } from '../../../protocol/ids.ts'
 import type { BrokerCredentials } from '../../ports/broker.ts'
 import type { AwsIotOptions } from './options.ts'
 import { findThing, withControlPlane } from './control-plane.ts'
-import { thingGroupName, thingName } from './names.ts'
+import { reportPrefix, thingGroupName, thingName } from './names.ts'
 import { removeCertificates } from './remove-certificates.ts'
 
 const mqttsPort = 8883
@@ -23,5 +23,5 @@ export async function admitThing(options: AwsIotOptions, site: SiteId, incarnati
     }
     await client.send(new AddThingToThingGroupCommand({ thingName: name, thingGroupName: thingGroupName(fleet) }))
   })
-  return { url: `mqtts://${new URL(options.endpoint).hostname}:${mqttsPort}`, clientId: name, username: '', password: '', authentication: 'certificate' }
+  return { url: `mqtts://${new URL(options.endpoint).hostname}:${mqttsPort}`, clientId: name, username: '', password: '', authentication: 'certificate', reportPrefix: reportPrefix(fleet) }
 }

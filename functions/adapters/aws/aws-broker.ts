@@ -1,6 +1,7 @@
 import { SiteId } from '../../../protocol/ids.ts'
 import type { Broker } from '../../ports/broker.ts'
 import { confirmDestination } from './confirm-destination.ts'
+import { reportPrefix } from './names.ts'
 import type { AwsIotOptions } from './options.ts'
 import { publishOverHttps } from './publish-over-https.ts'
 
@@ -11,6 +12,7 @@ import { publishOverHttps } from './publish-over-https.ts'
 export function createAwsBroker(options: AwsIotOptions): Broker & Required<Pick<Broker, 'certify' | 'confirmIngress'>> {
   return {
     messagesMax: options.messagesMax,
+    reportPrefix: reportPrefix(options.fleet),
     publish: (messages) => publishOverHttps(options, messages),
     admit: async (site, incarnation) => (await import('./admit-thing.ts')).admitThing(options, SiteId.parse(site), incarnation),
     certify: async (site, incarnation, request) => (await import('./certify-thing.ts')).certifyThing(options, SiteId.parse(site), incarnation, request),

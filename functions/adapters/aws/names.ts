@@ -1,4 +1,5 @@
 import type { FleetId } from '../../../protocol/ids.ts'
+import type { UpTopic } from '../../../protocol/topics.ts'
 
 /** Where in AWS a fleet's broker is. */
 export type AwsPlace = { region: string; account: string }
@@ -17,3 +18,11 @@ export const thingName = (fleet: FleetId, site: string): string => `${fleet}:${s
 export const thingGroupName = (fleet: FleetId): string => `murmur-${fleet}`
 /** What every certificate of the fleet may do. */
 export const sitePolicyName = (fleet: FleetId): string => `murmur-${fleet}-site`
+/** The topic rule that hands one kind of what sites say to the controller. AWS allows no hyphens in it, and no fleet's name has an underscore. */
+export const ruleName = (fleet: FleetId, topic: UpTopic): string => `murmur_${fleet.replaceAll('-', '_')}_${topic}`
+
+/**
+ * Basic Ingest: what is published behind this goes straight to the rule of reports, past the message broker, and is no message on AWS's
+ * bill. The rule sees the topic without it. Nobody can subscribe there and nothing is kept, so wills and directives stay outside.
+ */
+export const reportPrefix = (fleet: FleetId): string => `$aws/rules/${ruleName(fleet, 'report')}/`
