@@ -16,15 +16,16 @@ export function createWake(): Wake {
     async wait(signal) {
       signal.throwIfAborted()
       if (!rung) {
+        let own: (() => void) | null = null
         await new Promise<void>((resolve, reject) => {
           const stop = (): void => reject(signal.reason as Error)
           signal.addEventListener('abort', stop, { once: true })
-          waiting = () => {
+          own = waiting = () => {
             signal.removeEventListener('abort', stop)
             resolve()
           }
         }).finally(() => {
-          waiting = null
+          if (waiting === own) waiting = null
         })
       }
       rung = false

@@ -8,6 +8,8 @@ export type Violation = { invariant: string; atMs: number; evidence: string }
 export const never = <T = never>(): Promise<T> => new Promise<T>(() => undefined)
 
 const recentMax = 60
+/** More than that at one moment is a loop that waits for no time: to fail says more than to run for ever. */
+const eventsAtOnceMax = 100_000
 
 /**
  * Virtual time and the one order in which things happen. An event runs, then everything that it set going and that
@@ -39,8 +41,9 @@ export class World {
     this.queue.push(Math.ceil(Math.max(atMs, this.nowMs)), { label, run })
   }
 
+  /** A span of a billionth counts as a millisecond: added to a time it could be lost, and who sleeps for it would never wake later. */
   after(spanMs: number, label: string, run: () => unknown): void {
-    this.at(this.nowMs + Math.max(0, spanMs), label, run)
+    this.at(this.nowMs + Math.ceil(Math.max(0, spanMs)), label, run)
   }
 
   /** Resolves after virtual time, or rejects with the signal's reason. */
@@ -103,10 +106,13 @@ export class World {
 
   /** Runs all events up to a moment, or to the first violation. */
   async run(untilMs: number): Promise<void> {
+    let atOnce = 0
     for (let next = this.queue.peekMs(); next !== null && next <= untilMs && this.violation === null; next = this.queue.peekMs()) {
       const { atMs, item } = this.queue.pop()
+      atOnce = atMs === this.nowMs ? atOnce + 1 : 0
       this.nowMs = atMs
       this.events++
+      if (atOnce > eventsAtOnceMax) throw new Error(`time stands still at ${this.nowMs - this.startMs} ms: ${item.label}`)
       this.start(item)
       await this.rest()
       if (this.failure !== null) throw this.failure.error
