@@ -46,28 +46,36 @@ export function createRunner(parts: RunParts): Runner {
 
   const elapsedMs = (record: JournalRecord): number => record.elapsedMs + (record.phase === 'accepted' ? 0 : host.clock.monotonicMs() - countedMs)
 
-  /** Writes the record with the time taken so far. A disk that refuses is asked again: nothing is done that is not written. */
-  async function save(next: JournalRecord, before: JournalRecord, signal: AbortSignal): Promise<void> {
-    for (let tries = 1; ; tries++) {
-      const nowMs = host.clock.monotonicMs()
-      const record = { ...next, ...parts.bytes(), elapsedMs: next.phase === 'ended' ? next.elapsedMs : elapsedMs(before), wallMs: Math.max(0, Math.round(host.clock.nowMs())) }
-      try {
-        await journal.write(record)
-        countedMs = nowMs
-        return
-      } catch (error) {
-        signal.throwIfAborted()
-        log('error', 'journal-not-written', { error: explain(error) })
-        await host.clock.sleep(backoffMs(tries, pauseMs, host.random), signal)
-      }
+  /** Writes the record with the time taken so far; false where the disk refuses, after the pause that follows so many tries. */
+  async function trySave(next: JournalRecord, before: JournalRecord, tries: number, signal: AbortSignal): Promise<boolean> {
+    const nowMs = host.clock.monotonicMs()
+    const record = { ...next, ...parts.bytes(), elapsedMs: next.phase === 'ended' ? next.elapsedMs : elapsedMs(before), wallMs: Math.max(0, Math.round(host.clock.nowMs())) }
+    try {
+      await journal.write(record)
+      countedMs = nowMs
+      return true
+    } catch (error) {
+      signal.throwIfAborted()
+      log('error', 'journal-not-written', { error: explain(error) })
+      await host.clock.sleep(backoffMs(tries, pauseMs, host.random), signal)
+      return false
     }
   }
 
-  async function move(next: JournalRecord, signal: AbortSignal, why: string): Promise<void> {
-    const before = journal.current!
-    await save(next, before, signal)
-    log('info', 'attempt', { deployment: next.deployment, attempt: next.attempt, phase: next.phase, batch: next.batch, outcome: next.outcome, why })
+  /** A disk that refuses is asked again: nothing is done that is not written. */
+  async function save(next: JournalRecord, before: JournalRecord, signal: AbortSignal): Promise<void> {
+    for (let tries = 1; !(await trySave(next, before, tries, signal)); tries++);
+  }
+
+  async function moved({ deployment, attempt, phase, batch, outcome }: JournalRecord, why: string): Promise<void> {
+    log('info', 'attempt', { deployment, attempt, phase, batch, outcome, why })
     await parts.moved(journal.current!)
+  }
+
+  /** What a step came to stays so, however long the disk refuses it. */
+  async function move(next: JournalRecord, signal: AbortSignal, why: string): Promise<void> {
+    await save(next, journal.current!, signal)
+    await moved(next, why)
   }
 
   /** Ends the step when time is up; ends itself when the step does. */
@@ -108,13 +116,18 @@ export function createRunner(parts: RunParts): Runner {
   return {
     async run(signal) {
       countedMs = host.clock.monotonicMs()
-      for (let commitTries = 0; ; ) {
+      for (let commitTries = 0, refusals = 0; ; ) {
         signal.throwIfAborted()
         const record = journal.current!
         const abort = parts.abortOf(record)
         const reversible = abort === null || (await parts.reversible(record))
         const decision = decideStep(record, { grantGood: record.phase !== 'accepted' || (await parts.grantGood(record)), elapsedMs: elapsedMs(record), abort: abort?.body.mode ?? null, reversible })
-        if (decision.kind === 'move') await move(decision.record, signal, decision.why)
+        if (decision.kind === 'move') {
+          // a decision is of its moment: where the disk refuses it, it is made anew (a grant may have ended meanwhile)
+          if (!(await trySave(decision.record, record, (refusals += 1), signal))) continue
+          refusals = 0
+          await moved(decision.record, decision.why)
+        }
         if (abort !== null) await parts.answerAbort(abort, decideAbort(record, abort.body.mode, reversible))
         if (decision.kind === 'done') return
         if (decision.kind === 'move') continue

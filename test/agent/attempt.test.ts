@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { alarmIds } from '../../protocol/alarms.ts'
 import { FileError } from '../../edge-agent/host/host.ts'
+import { fromUtf8 } from '../../protocol/bytes.ts'
 import type { CommandId, ReleaseRef } from '../../protocol/ids.ts'
 import type { Grant } from '../../protocol/directives.ts'
 import type { AttemptReport, Report, ReportBody } from '../../protocol/reports.ts'
@@ -79,6 +80,23 @@ describe('when an attempt starts', () => {
     await site.controller.send({ kind: 'desired', release, deployment: deployment('one'), staging: 'with-start', back: false, position: { epoch: 1, generation: 50 } })
     await site.clock.until(() => endOf(site, 'one') !== undefined, 'the end')
     expect(endOf(site, 'one')!.outcome).toBe('not-started')
+  })
+
+  test('not after its time, though the disk takes its start at last (I6, F23)', async () => {
+    const site = await online()
+    const release = await site.controller.publish(shop('1.0.0'))
+    const write = site.files.writeDurable.bind(site.files)
+    let refused = 0
+    site.files.writeDurable = async (path, bytes, mode) => {
+      const isStart = path.includes('/journal') && fromUtf8(bytes).includes('"phase":"staging"')
+      if (isStart && ++refused < 20) throw new FileError('ENOSPC', path)
+      return write(path, bytes, mode)
+    }
+    await start(site, 'one', release)
+    await site.clock.until(() => endOf(site, 'one') !== undefined, 'the end')
+    expect([endOf(site, 'one')!.outcome, attempts(site, 'one').some(({ phase }) => phase === 'staging')]).toEqual(['not-started', false])
+    expect(refused).toBeGreaterThan(1)
+    expect(refused).toBeLessThan(20)
   })
 
   test('the same grant a thousand times is one attempt (F36, F49)', async () => {
