@@ -1,23 +1,15 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer, connect, type AddressInfo } from 'node:net'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { freePort } from '../../test/support/free-port.ts'
 
 const path = `${process.env.PATH ?? ''}:/usr/sbin`
 const startMs = 5000
 
 export const hasMosquitto = (): boolean => spawnSync('mosquitto', ['-h'], { env: { ...process.env, PATH: path } }).error === undefined
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
-}
 
 /** A mosquitto of its own, on a port of its own, that lets everybody in and drops nothing. */
 export async function startMosquitto(): Promise<{ url: string; stop(): Promise<void> }> {

@@ -3,6 +3,7 @@ import type { FleetId } from '../../../protocol/ids.ts'
 import { limits } from '../../../protocol/limits.ts'
 import { controllerSubscriptions, rollCallTopic } from '../../../protocol/topics.ts'
 import type { Log } from '../../ports/log.ts'
+import { pause } from '../pause.ts'
 import { createReportBatcher, type ReportBatcher, type ReportSink, type ReportSubscriber } from './batch-reports.ts'
 import { subscribeTo, type BrokerAccess } from './open-connection.ts'
 
@@ -23,6 +24,7 @@ export type SubscriberOptions = BrokerAccess & {
 const heldMax = 2 * limits.ingestBatchMax
 const heldBytesMax = 2 * limits.ingestBodyBytesMax
 const connectMs = 10_000
+const endMs = 1000
 
 /**
  * Listens to all sites of a fleet at an MQTT broker, in a session that the broker keeps. A message is acknowledged
@@ -75,9 +77,17 @@ export function createMqttSubscriber(options: SubscriberOptions): ReportSubscrib
       }),
     async stop() {
       await batcher?.stop()
-      await client?.endAsync(true)
+      if (client !== null) await endOf(client)
     },
   }
+}
+
+/** A connection that is cut can take acknowledgements with it that were just sent, and the broker would send the messages again: so it is ended in order, where the broker lets it be. */
+async function endOf(client: MqttClient): Promise<void> {
+  const ended = new AbortController()
+  void client.endAsync(false).finally(() => ended.abort()).catch(() => undefined)
+  await pause(endMs, ended.signal)
+  client.stream?.destroy()
 }
 
 type SendPacket = (packet: { cmd: string; messageId?: number }, done?: (error?: Error) => void, ...rest: unknown[]) => unknown
