@@ -205,7 +205,7 @@ describeCertified('the certificate of a site', () => {
       expect(fits(after), `cut after ${calls}`).toBe(true)
       if (requests.length > asked) throw new Error(`cut after ${calls}: the certificate was lost`)
     }
-  }, 60_000)
+  })
 })
 
 describe('an agent whose broker knows sites by certificates', () => {

@@ -123,10 +123,10 @@ describe.each(scenarios)('an agent whose power is cut during a deployment that e
     expect(journalCalls.length).toBeGreaterThan(20)
     const stride = Array.from({ length: Math.floor(calls / strideCalls) }, (_, i) => i * strideCalls + 3)
     for (const call of new Set([...journalCalls, ...stride])) await cutAt([call], scenario)
-  }, 60_000)
+  })
 
   test('also when it is cut again while it recovers', async () => {
     const { calls } = await callsOf(scenario)
     for (let call = 200; call < calls; call += 4 * strideCalls) await cutAt([call, 40 + (call % 150), 60 + (call % 90)], scenario)
-  }, 60_000)
+  })
 })

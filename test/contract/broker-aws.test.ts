@@ -82,7 +82,7 @@ describeAws('AWS IoT Core', () => {
         expect(numbers).toEqual(numbers.toSorted((a, b) => a - b))
       }
       expect(openMost).toBeLessThanOrEqual(40)
-    }, 30_000)
+    })
 
     test('tries again where AWS is too busy, a bounded number of times', async () => {
       const answers = [429, 503, null]
@@ -243,7 +243,7 @@ describeAws('AWS IoT Core', () => {
           expect(certificateArn === principals[0] || status === 'INACTIVE' || policies!.length === 0, `cut after ${calls}`).toBe(true)
         }
       }
-    }, 120_000)
+    })
 
     test('says in our words what AWS refuses, and what may be tried again', async () => {
       const broker = createAwsBroker(optionsFor())
@@ -253,7 +253,7 @@ describeAws('AWS IoT Core', () => {
       await expect(broker.admit(north, 1)).rejects.toMatchObject({ code: 'unavailable', reason: 'broker' })
       const away = createAwsBroker(optionsFor({ controlEndpoint: `http://127.0.0.1:${await freePort()}` }))
       await expect(away.expel(north)).rejects.toMatchObject({ code: 'unavailable', reason: 'broker' })
-    }, 30_000)
+    })
 
     test('is asked the calls that the IAM policy of the controller allows, and every action of the policy is needed', async () => {
       const policy = controllerPolicy({ ...awsAccess, fleet })

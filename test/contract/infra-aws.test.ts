@@ -186,7 +186,7 @@ describeAws('the account that it sets up', () => {
     expect(again.out).toMatch(/^change {2}destination/m)
     expect(again.out).toContain('-   "status": "IN_PROGRESS"')
     expect(aws.destinations).toHaveLength(1)
-  }, 60_000)
+  })
 
   test('refuses wrong credentials with what AWS says', async () => {
     const { status, err } = await run([...named, '--controller', 'https://fleet.test'], { ...environment, AWS_SECRET_ACCESS_KEY: 'wrong' })

@@ -84,5 +84,5 @@ describe('a site whose only way out is a proxy, and whose controller has a certi
     await until('the controller knows', async () => (await client.call(contracts.getSite, { params: { site } })).running?.id === 'app@1.0.0', [running, controller])
     expect(new Set(proxy.tunnels)).toEqual(new Set([`${hosts.controller}:443`, `${hosts.broker}:8883`]))
     expect(proxy.refused).toBe(0)
-  }, 120_000)
+  })
 })

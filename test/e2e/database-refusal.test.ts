@@ -32,7 +32,7 @@ describe('a rollout whose database refuses in its midst', () => {
     sqld.start()
     await until('sqld answers', async () => (await fetch(`${databaseUrl}/health`)).ok, [sqld])
     fleet = await startRealFleet(sites, { nodesPerSite: 1, settings: { MURMUR_DATABASE_URL: databaseUrl } })
-  }, 120_000)
+  })
   afterAll(async () => {
     await fleet?.stop()
     await sqld?.end()
@@ -82,7 +82,7 @@ describe('a rollout whose database refuses in its midst', () => {
     await block(false)
     await endsWell(id, 'one')
     expect(await readyReason()).toBeUndefined()
-  }, 180_000)
+  })
 
   test('away: killed and started again, it finds the fleet where it is (F50, F52)', async () => {
     const { id, first } = await begin('2.0.0', 'two')
@@ -92,5 +92,5 @@ describe('a rollout whose database refuses in its midst', () => {
     sqld.start()
     await until('the controller is ready', async () => (await fetch(`${fleet.url}/readyz`)).ok, programs())
     await endsWell(id, 'two')
-  }, 180_000)
+  })
 })

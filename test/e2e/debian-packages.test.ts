@@ -15,7 +15,7 @@ describe('a release with Debian packages, at real sites', () => {
   let fleet: RealFleet
   beforeAll(async () => {
     fleet = await startRealFleet(sites)
-  }, 120_000)
+  })
   afterAll(() => fleet?.stop())
 
   const view = (rollout: RolloutId) => fleet.client.call(contracts.getRollout, { params: { rollout } })
@@ -47,7 +47,7 @@ describe('a release with Debian packages, at real sites', () => {
     expect(await readFile(join(root, 'opt/app/version'), 'utf8')).toBe('four')
     await expect(readFile(join(root, 'usr/share/till-driver/model'))).rejects.toMatchObject({ code: 'ENOENT' })
     await expect(readFile(join(root, 'setup.txt'))).rejects.toMatchObject({ code: 'ENOENT' })
-  }, 180_000)
+  })
 })
 
 /** A real package with one file, into `directory`. */

@@ -29,7 +29,7 @@ export function runFleetCases(host: HostName): void {
     let fleet: RealFleet
     beforeAll(async () => {
       fleet = await startRealFleet(sites, { host, settings: { MURMUR_WEBHOOK_ALLOW: '127.0.0.0/8' } })
-    }, 180_000)
+    })
     afterAll(() => fleet?.stop(), 60_000)
 
     const view = (rollout: RolloutId) => fleet.client.call(contracts.getRollout, { params: { rollout } })
@@ -68,7 +68,7 @@ export function runFleetCases(host: HostName): void {
       expect(await enrolAs('first')).toContain('"event":"enrolled"')
       expect(await enrolAs('second')).toMatch(/"event":"failed".*claim/)
       await fleet.client.call(contracts.removeSite, { params: { site: 'spare' as SiteId } })
-    }, 60_000)
+    })
 
     test('publish: a release is available once the store has every object, and publishing it again changes nothing', async () => {
       const first = await publish('1.0.0', 'one')
@@ -76,7 +76,7 @@ export function runFleetCases(host: HostName): void {
       const again = await publish('1.0.0', 'one')
       expect(again.release).toEqual(first.release)
       await expect(publish('1.0.0', 'another one')).rejects.toMatchObject({ exit: 'conflict' satisfies keyof typeof exitCodes })
-    }, 60_000)
+    })
 
     test('rollout in waves: canary, then ramp, then the rest, never more at once than maxParallel', async () => {
       const waves = [{ name: 'canary', size: 1, barrier: true, successThreshold: 1 }, { name: 'ramp', size: 2, barrier: true }, { name: 'rest', size: 'rest' }]
@@ -92,7 +92,7 @@ export function runFleetCases(host: HostName): void {
       const succeeded = trail.filter(({ action }) => action === 'deployment.succeeded')
       expect(grants[1]!.seq).toBeGreaterThan(succeeded[0]!.seq)
       expect(grants[3]!.seq).toBeGreaterThan(succeeded[2]!.seq)
-    }, 120_000)
+    })
 
     test('failure and rollback: a site that fails its check goes back to what it ran, and nobody follows', async () => {
       await publish('2.0.0', 'two', 'echo "it does not start"; exit 1', '5s')
@@ -108,7 +108,7 @@ export function runFleetCases(host: HostName): void {
       await fleet.client.call(contracts.abortRollout, { params: { rollout: id }, body: { mode: 'finish', reason: 'a bad release' } })
       await reached('the rollout is aborted', id, ({ state }) => state === 'aborted')
       expect((await view(id)).counts).toEqual({ 'rolled-back': 1, cancelled: 4 })
-    }, 120_000)
+    })
 
     test('rollback: each site returns to the release it was taken from', async () => {
       await publish('3.0.0', 'three')
@@ -118,7 +118,7 @@ export function runFleetCases(host: HostName): void {
       const back = await fleet.client.call(contracts.rollbackRollout, { params: { rollout: id }, body: { reason: 'not wanted' } })
       await completed(back.id)
       expect(await installedEverywhere()).toEqual(everywhere('one'))
-    }, 120_000)
+    })
 
     test('abort: sites in flight finish, stop at a safe point, or go back, and what has not started never does', async () => {
       for (const [version, mode] of [['4.0.0', 'finish'], ['4.1.0', 'safe-point'], ['4.2.0', 'revert']] as const) {
@@ -138,7 +138,7 @@ export function runFleetCases(host: HostName): void {
         const says = Object.fromEntries(ended.map(({ site, state }) => [site, state === 'succeeded' ? version : before[site]]))
         expect(await installedEverywhere()).toEqual(says)
       }
-    }, 180_000)
+    })
 
     test('parked sites: one that is away holds nobody up, and catches up when its agent starts', async () => {
       await fleet.agents.get('west')!.end('SIGTERM')
@@ -152,7 +152,7 @@ export function runFleetCases(host: HostName): void {
       fleet.agents.get('west')!.start()
       await reached('it has caught up', id, ({ state, counts }) => state === 'completed' && counts.succeeded === 5)
       expect(await installedEverywhere()).toEqual(everywhere('five'))
-    }, 120_000)
+    })
 
     test('explain: names what is in a site\'s way, and when or by whom it ends', async () => {
       const settings = (windows: { cron: string; duration: string }[]) => fleet.client.call(contracts.updateSite, { params: { site: 'east' as SiteId }, body: { windows } })
@@ -170,7 +170,7 @@ export function runFleetCases(host: HostName): void {
       expect(await installedEverywhere()).toEqual(everywhere('six'))
       const { summary, rollouts } = await fleet.client.call(contracts.explainSite, { params: { site: 'east' as SiteId } })
       expect([summary, rollouts]).toEqual([expect.stringContaining('No rollout wants to change it now'), []])
-    }, 120_000)
+    })
 
     const canaryThenRest = [{ name: 'canary', size: 1, barrier: true, successThreshold: 1, soak: 30_000 }, { name: 'rest', size: 'rest' as const }]
     runAlarmCases(test, { fleet: () => fleet, publish: (version) => publish(version, version), rollOut: (version) => rollOut(version, { waves: canaryThenRest as never }) })
@@ -189,7 +189,7 @@ export function runFleetCases(host: HostName): void {
       expect((await view(id)).counts).toEqual({ succeeded: sites.length })
       expect(await installedEverywhere()).toEqual(everywhere('seven'))
       expect(mostInFlight(await events(id))).toBeLessThanOrEqual(2)
-    }, 180_000)
+    })
   })
 }
 

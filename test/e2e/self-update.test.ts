@@ -18,7 +18,7 @@ describe('an agent that was installed from its archive, and is replaced by relea
   let site: InstalledSite
   beforeAll(async () => {
     site = await startInstalledSite(trialS)
-  }, 120_000)
+  })
   afterAll(() => site?.stop())
 
   const isOnline = (version: string) => until(`the agent ${version} is online`, () => site.isOnline(version), [site.controller], 60_000)
@@ -71,7 +71,7 @@ describe('an agent that was installed from its archive, and is replaced by relea
       await isOnline(name)
       expect(await site.current()).toBe(digest)
     }
-  }, 300_000)
+  })
 
   test('the program can be removed, and the site stays who it is', async () => {
     await site.service.stop()

@@ -18,7 +18,7 @@ describe('in real workerd', () => {
     directory = await mkdtemp(join(tmpdir(), 'murmur-sender-'))
     await mkdir(join(directory, 'bundle'))
     worker = await startBareWorker(directory, 'test/runtime/sending-worker.ts')
-  }, 120_000)
+  })
   afterAll(async () => {
     await worker.program.end()
     await rm(directory, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 })

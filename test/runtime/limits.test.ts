@@ -39,7 +39,7 @@ describe('1,000 sites and one Worker, against the limits of the platform', () =>
     sites = new RemoteSites(rig.bridge, siteIds)
     await addSites(rig.db, siteIds.map((id, i) => ({ id, labels: { group: `g${i % groups}` } })))
     for (const version of ['1.0.0', '2.0.0', '3.0.0']) releases.push(await addRelease(rig, version))
-  }, 120_000)
+  })
   afterAll(async () => {
     console.log(costs.map(({ name, roundTrips, connections, published, cpuMs }) => `${name}: ${roundTrips} round trips, ${connections} connections, ${published} messages, ${cpuMs} ms of CPU`).join('\n'))
     await rig?.stop()
@@ -92,7 +92,7 @@ describe('1,000 sites and one Worker, against the limits of the platform', () =>
     await post('long blocks of metrics', messages)
     await post('ordinary block', [await say(2000, steadyBlock(startMs, steadyNode('alpha', { cpu: 250 }), steadyNode('beta')))])
     expect(await rig.worker.client.call(contracts.getSiteUsage, { params: { site }, query: {} })).toMatchObject({ nodes: [{ node: 'alpha' }, { node: 'beta' }] })
-  }, 120_000)
+  })
 
   test('a rollout in waves reaches each of them with one grant, within the Free plan\'s 50 subrequests an invocation', async () => {
     const body = { name: 'in waves', target: { release: releases[0]!.id }, selector: { all: true as const }, policy: { maxParallel: 500 } }
@@ -101,7 +101,7 @@ describe('1,000 sites and one Worker, against the limits of the platform', () =>
     expect(await view(id)).toMatchObject({ state: 'completed', counts: { succeeded: siteIds.length } })
     for (const kind of ['grant', 'desired']) expect(new Set(topicsOf(kind)).size).toBe(topicsOf(kind).length)
     expect(topicsOf('grant')).toHaveLength(siteIds.length)
-  }, 120_000)
+  })
 
   test('all at once go out in one invocation over one connection, and are called back in one', async () => {
     rig.broker.messages.length = 0
@@ -112,7 +112,7 @@ describe('1,000 sites and one Worker, against the limits of the platform', () =>
     expect(topicsOf('command')).toHaveLength(siteIds.length)
     await comply()
     expect(await view(id)).toMatchObject({ state: 'aborted', abort: { inFlight: 0 } })
-  }, 120_000)
+  })
 
   test('what is read is bounded in size and in subrequests', async () => {
     const { client } = rig.worker
@@ -141,7 +141,7 @@ describe('1,000 sites and one Worker, against the limits of the platform', () =>
     expect(rows[0]!.n).toBe(groups)
     const grants = await sites.granted()
     await invoke('a report of each of them', async () => sites.post(await sites.progress(grants, () => 'succeeded')), subrequestsMax.paid)
-  }, 120_000)
+  })
 
   test('all of that fits into the memory of an isolate', () => {
     const after = workerdOf(rig)

@@ -35,7 +35,7 @@ describe('a controller that remembers nothing comes to the end state of one clea
     rig = await startRig()
     forgetful = await startRig({ entry: 'test/runtime/forgetful-worker.ts' })
     clean = await runScenario(rig, kind(rig))
-  }, 180_000)
+  })
   afterAll(async () => {
     await rig?.stop()
     await forgetful?.stop()
@@ -51,14 +51,14 @@ describe('a controller that remembers nothing comes to the end state of one clea
 
   test('with a fresh isolate for each request', async () => {
     expect(await runScenario(forgetful, kind(forgetful))).toEqual(clean)
-  }, 60_000)
+  })
 
   test('with eight ticks at once, every time, and every batch of reports twice at the same moment (F48, F49, F54)', async () => {
     const world = persistent(forgetful)
     const eight = () => Promise.all(Array.from({ length: 8 }, () => world.tick()))
     const twice: World = { post: (sites, messages) => Promise.all([world.post(sites, messages), world.post(sites, messages), world.tick()]), tick: eight }
     expect(await runScenario(forgetful, twice)).toEqual(clean)
-  }, 120_000)
+  })
 
   test('with reports that come again and again, at last all of them once more and the newest first (F36, F49)', async () => {
     const all: Parameters<World['post']>[1][] = []
@@ -75,7 +75,7 @@ describe('a controller that remembers nothing comes to the end state of one clea
       },
     }
     expect(await runScenario(forgetful, world)).toEqual(clean)
-  }, 120_000)
+  })
 
   for (const fate of ['cut-before', 'cut-after'] as const) {
     test(`with ticks and reports that lose their database at every single request in turn, ${fate === 'cut-before' ? 'before it was done' : 'done, but never heard of'} (F48, F50, F52)`, async () => {
@@ -104,7 +104,7 @@ describe('a controller that remembers nothing comes to the end state of one clea
         proxy.decide = pass
       }
       expect(cuts).toBeGreaterThan(50)
-    }, 180_000)
+    })
   }
 
   test('with SQLITE_BUSY for one in ten requests to the database (F51)', async () => {
@@ -122,7 +122,7 @@ describe('a controller that remembers nothing comes to the end state of one clea
       forgetful.proxy.decide = pass
     }
     expect(refused).toBeGreaterThan(10)
-  }, 120_000)
+  })
 
   test('with workerd killed by SIGKILL in the middle of ticks, and started again (F48, F50)', async () => {
     const { proxy, worker } = rig
@@ -146,5 +146,5 @@ describe('a controller that remembers nothing comes to the end state of one clea
       },
     }
     expect(await runScenario(rig, killed)).toEqual(clean)
-  }, 120_000)
+  })
 })

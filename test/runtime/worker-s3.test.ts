@@ -40,10 +40,10 @@ describe('a Worker whose bucket has an S3 endpoint', () => {
       },
     })
     undo.push(() => host.program.end('SIGTERM'))
-  }, 180_000)
+  })
   afterAll(async () => {
     for (const step of undo.reverse()) await step()
-  }, 60_000)
+  })
 
   test('signs what the store itself then checks, long objects in parts, and serves no object', async () => {
     const release = await makeRelease('1.0.0', { web: { 'index.html': 'shop' } })

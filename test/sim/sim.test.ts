@@ -4,7 +4,7 @@ import { runPool } from './pool.ts'
 import { runSeed } from './run-seed.ts'
 import { explainViolation } from './summary.ts'
 
-const patienceMs = 900_000
+const patienceMs = 1_800_000
 const seedsCount = 160
 
 test('no seed breaks an invariant of SPEC.md, whatever is lost, repeated, delayed or killed', async () => {
