@@ -50,13 +50,15 @@ describe('a rollout whose database refuses in its midst', () => {
   const programs = () => [...fleet.programs(), sqld]
   const readyReason = async () => ((await (await fetch(`${fleet.url}/readyz`)).json()) as { reason?: string }).reason
 
-  /** Begins a rollout, one site at a time, and resolves once the first is at it. */
+  /** Begins a rollout, one site at a time, and resolves once the first has all it needs and is at it: it asks the controller for nothing more. */
   async function begin(version: string, text: string): Promise<{ id: RolloutId; first: string }> {
     await fleet.publish(version, { version: { text }, 'bin/check': slowCheck }, health)
     const body = { name: `to ${version}`, target: { release: `app@${version}` as never }, selector: { all: true as const }, policy: { waves: [{ name: 'all', size: 'rest' as const }], maxParallel: 1 } }
     const { id } = await fleet.client.call(contracts.createRollout, { body })
     let first: string | undefined
     await until('a site is at it', async () => (first = (await deployments(id)).find(({ state }) => state === 'running')?.site) !== undefined, programs())
+    const applies = `"deployment":"${id}:${first!}","attempt":1,"phase":"applying"`
+    await until('its agent applies', async () => programs().some(({ output }) => output.includes(applies)), programs())
     return { id, first: first! }
   }
   async function endsWell(id: RolloutId, text: string): Promise<void> {
