@@ -25,6 +25,7 @@ export function createWake(): Wake {
             resolve()
           }
         }).finally(() => {
+          // one that was aborted may end when the next already waits
           if (waiting === own) waiting = null
         })
       }

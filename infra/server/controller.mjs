@@ -10,9 +10,9 @@ import { crc32 } from 'node:zlib'
 const file = `${import.meta.dirname}/program.cjs`
 const source = readFileSync(file)
 
-// esbuild writes ASCII: as Latin-1 it is one byte a character in memory too
 /** V8 compares lengths only, so the name says which text the code is of. */
 export const codeFile = `${import.meta.dirname}/program-${crc32(source).toString(16)}.code`
+// esbuild writes ASCII: as Latin-1 it is one byte a character in memory too
 export const script = new Script(`(function (require, module, __dirname) {${source.latin1Slice()}\n})`, { filename: file, cachedData: existsSync(codeFile) ? readFileSync(codeFile) : undefined })
 
 script.runInThisContext()(createRequire(file), { exports: {} }, import.meta.dirname)
